@@ -1,0 +1,21 @@
+"""The one error a user's mistake raises: where it is, what was found, what was expected."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """A user's input cannot be used; the command line prints it in one line, exit code 2.
+
+    Args:
+        where: the file (or settings section) at fault.
+        field: the data set, column, row, pixel or key at fault.
+        found: what stands there.
+        expected: what would be accepted.
+    """
+
+    def __init__(self, where: object, field: str, found: object, expected: str) -> None:
+        self.where = str(where)
+        self.field = field
+        self.found = found
+        self.expected = expected
+        super().__init__(f"{where}: {field}: found {found}, expected {expected}")
