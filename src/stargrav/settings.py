@@ -1,0 +1,197 @@
+"""Settings: params.yaml -> typed, validated values, with one of three profiles applied.
+
+A value is looked up in this order: the command line (`-P key=value`, `--key value`), then
+`params.yaml: profiles.<profile>.<section>`, then `params.yaml: <section>`, then the default
+that stands here. Anything unknown, of a wrong type or out of range is refused with the key, the
+value found and what is allowed.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stargrav.errors import InputError
+
+PROFILES = ("quick", "laptop", "full")
+NOISE_LEVELS = (0.0, 0.1, 0.5, 1.0)
+
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Layer = Literal["enc_pre_latent", "enc_last", "dec_input"]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Library(Section):
+    """Where rest-frame spectra come from, and how the built-in library is sampled."""
+
+    components: Annotated[int, Field(ge=1, le=200)] = 60
+    nodes: Literal["quick", "default"] = "default"
+
+
+class Splits(Section):
+    """How many stars are drawn for each split, and how bright they are."""
+
+    train: Positive = 32_000
+    valid: Positive = 1_000
+    test: Positive = 1_000
+    magnitude: Literal["mag215", "mag205_225"] = "mag215"
+
+
+class Dataset(Section):
+    """How the spectra of the splits are observed."""
+
+    error: Literal["noiseless", "observed"] = "noiseless"
+
+
+class Teacher(Section):
+    """The blind-spot denoiser and its training."""
+
+    channels: Annotated[int, Field(ge=2, le=256)] = 48
+    depth: Annotated[int, Field(ge=2, le=11)] = 9
+    kernel: Annotated[int, Field(ge=3, le=63)] = 25
+    loss: Literal["T1", "E1", "E2"] = "T1"
+    noise_level: Annotated[float, Field(ge=0, le=2)] = 1.0
+    spectra: Positive = 32_000
+    epochs: Positive = 100
+    batch_size: Positive = 64
+    learning_rate: Rate = 5e-4
+    patience: Positive = 20
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+
+class Latents(Section):
+    """Which layers and poolings are read out, at which noise, with how many noise draws."""
+
+    readouts: list[tuple[Layer, str]] = [
+        ("enc_last", "global_mean"),
+        ("enc_pre_latent", "seg_mean_8"),
+    ]
+    noise_level: Annotated[float, Field(ge=0, le=2)] = 1.0
+    draws: Annotated[int, Field(ge=1, le=64)] = 2
+
+    @model_validator(mode="after")
+    def _poolings(self) -> Latents:
+        for _, pooling in self.readouts:
+            head, _, segments = pooling.rpartition("_")
+            if pooling not in ("global_mean", "mean_max") and not (
+                head == "seg_mean" and segments.isdigit() and int(segments) > 0
+            ):
+                raise ValueError(f"pooling {pooling!r}: global_mean, mean_max or seg_mean_K")
+        return self
+
+
+class Settings(Section):
+    """All settings of one pipeline: what params.yaml and the command line resolve to."""
+
+    profile: Literal["quick", "laptop", "full"] = "laptop"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    source: Annotated[str, Field(min_length=1)] = "builtin"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    library: Library = Library()
+    splits: Splits = Splits()
+    dataset: Dataset = Dataset()
+    teacher: Teacher = Teacher()
+    latents: Latents = Latents()
+    experiments: dict[str, dict[str, Any]] = {}
+
+    def pipeline(self) -> dict[str, Any]:
+        """What the stages before the experiments depend on, as plain values."""
+        return self.model_dump(exclude={"experiments"})
+
+
+def load(path: Path, overrides: dict[str, str] | None = None) -> Settings:
+    """Read params.yaml, apply its profile and then the overrides.
+
+    Args:
+        path: params.yaml.
+        overrides: dotted key -> text as given on the command line, e.g.
+            {"profile": "quick", "teacher.epochs": "3"}.
+
+    Raises:
+        InputError: an unknown key, a wrong type or a value out of range, in any profile.
+    """
+    overrides = overrides or {}
+    raw = _read(path)
+    profiles = raw.pop("profiles", None) or {}
+    _require_mapping(path, "profiles", profiles)
+    for name in profiles:
+        if name not in PROFILES:
+            raise InputError(path, f"profiles.{name}", "an unknown profile", ", ".join(PROFILES))
+        _require_mapping(path, f"profiles.{name}", profiles[name] or {})
+    for name in PROFILES:  # a mistake in a profile is told before it is used
+        _validate(path, _merge(raw, profiles.get(name) or {}), prefix=f"profiles.{name}.")
+    profile = overrides.get("profile", raw.get("profile", "laptop"))
+    merged = _merge(raw, profiles.get(profile) or {})
+    for key, text in overrides.items():
+        _set(merged, key, text)
+    merged["profile"] = profile
+    where = "command line" if overrides else path
+    return _validate(where, merged)
+
+
+def tracking_uri(root: Path) -> str:
+    """The one place that says where MLflow keeps its runs: MLFLOW_TRACKING_URI, else a local
+    database file."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow.db'}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(path, "file", "nothing", "a params.yaml")
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise InputError(path, "YAML", str(error).replace("\n", " "), "valid YAML") from error
+    _require_mapping(path, "file", raw)
+    return raw
+
+
+def _require_mapping(path: Path, field: str, value: object) -> None:
+    if not isinstance(value, dict):
+        raise InputError(path, field, repr(value), "keys and values")
+
+
+def _merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(low)
+    for key, value in high.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _set(tree: dict[str, Any], key: str, text: str) -> None:
+    *folders, leaf = key.split(".")
+    for folder in folders:
+        branch = dict(tree.get(folder) or {})
+        tree[folder] = branch
+        tree = branch
+    try:
+        tree[leaf] = yaml.safe_load(text) if isinstance(text, str) else text
+    except yaml.YAMLError as error:
+        raise InputError("command line", key, text, "a YAML value") from error
+
+
+def _validate(where: object, values: dict[str, Any], prefix: str = "") -> Settings:
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            section = Settings.model_fields
+            for part in first["loc"][:-1]:
+                section = section[part].annotation.model_fields
+            allowed = "one of " + ", ".join(section)
+            raise InputError(where, prefix + key, first["input"], allowed) from None
+        allowed = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+        raise InputError(where, prefix + key, repr(first["input"]), allowed) from None
