@@ -95,7 +95,7 @@ class Settings(Section):
 
     profile: Literal["quick", "laptop", "full"] = "laptop"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    source: Annotated[str, Field(min_length=1)] = "builtin"
+    source: Annotated[str, Field(min_length=1)] = "data/library.h5"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     library: Library = Library()
     splits: Splits = Splits()

@@ -1,0 +1,32 @@
+# The two commands a newcomer needs: `make run` and `make test`.
+PYTHON ?= python3.11
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: run test lint ui library clean
+
+run: .venv/installed
+	mlflow run . -e encoder_mlp --env-manager local --experiment-name distill
+
+test: .venv/installed
+	pytest
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+
+ui: .venv/installed
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --workers 1
+
+library: .venv/installed
+	stargrav library data/library.h5
+	dvc add data
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --editable .
+	touch $@
+
+clean:
+	rm -rf .venv artifacts mlruns mlflow.db

@@ -1,0 +1,5 @@
+"""`python -m stargrav` is the command `stargrav`."""
+
+from stargrav.cli import main
+
+main()

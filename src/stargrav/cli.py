@@ -1,0 +1,172 @@
+"""The command line: thin, each command reads its arguments and calls one module.
+
+A user's mistake (`InputError`) is one line on stderr and exit code 2.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from stargrav.errors import InputError
+
+FREE_KEYS = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
+@click.version_option(package_name="stargrav")
+def cli() -> None:
+    """Surface gravity of faint stars from PFS spectra, and the laboratory to check it in."""
+
+
+@cli.command()
+@click.argument("labels", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--resolution", type=float, help="Smooth to this R (FWHM); default: not smoothed.")
+@click.option("--wave", nargs=2, type=float, metavar="LO HI", help="Vacuum Angstrom.")
+@click.option("--lines", type=click.Path(path_type=Path), help="Your VALD extract or Kurucz list.")
+def synthesize(
+    labels: Path,
+    out: Path,
+    resolution: float | None,
+    wave: tuple[float, float] | None,
+    lines: Path | None,
+) -> None:
+    """Rest-frame spectra of the stars in LABELS (CSV), by the synthesiser, as grid HDF5 in OUT.
+
+    LABELS has the columns T_eff (K), log_g, M_H, a_M, C_M (dex). OUT holds `wave`, `flux` and
+    `para` (M_H, T_eff, log_g, C_M, a_M).
+    """
+    from stargrav.stages import commands
+
+    commands.synthesize(labels, out, resolution, wave, lines)
+
+
+@cli.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--nodes", type=click.Choice(["default", "quick"]), default="default")
+@click.option("--components", type=click.IntRange(1, 200), default=60, show_default=True)
+@click.option("--processes", type=click.IntRange(1), default=None, help="Default: all cores.")
+def library(out: Path, nodes: str, components: int, processes: int | None) -> None:
+    """Build the library of rest-frame spectra anew and write it to OUT; resumes when interrupted."""
+    from stargrav.stages import commands
+
+    commands.library(out, nodes, components, processes)
+
+
+@cli.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--n", "count", type=click.IntRange(1), required=True, help="Number of spectra.")
+@click.option("--mag", default="21.5", show_default=True, metavar="M or LO,HI", help="HSC i, AB.")
+@click.option("--seeing", type=float, help="arcsec; default: uniform 0.5 to 1.5.")
+@click.option("--zenith-angle", type=float, help="degrees; default: uniform 0 to 45.")
+@click.option("--field-angle", type=float, help="degrees; default: uniform 0 to 0.65.")
+@click.option("--seed", type=click.IntRange(0), default=42, show_default=True)
+@click.option("--error", type=click.Choice(["noiseless", "observed"]), default="noiseless")
+@click.option("--source", default="data/library.h5", show_default=True)
+def simulate(
+    out: Path,
+    count: int,
+    mag: str,
+    seeing: float | None,
+    zenith_angle: float | None,
+    field_angle: float | None,
+    seed: int,
+    error: str,
+    source: str,
+) -> None:
+    """An observed data set in pfsspec format; `pandas.read_hdf(OUT)` gives its parameter table."""
+    from stargrav.stages import commands
+
+    conditions = {"seeing": seeing, "zenith_angle": zenith_angle, "field_angle": field_angle}
+    commands.simulate(out, count, mag, conditions, seed, error, source)
+
+
+@cli.command(name="import")
+@click.argument("kind", type=click.Choice(["bosz", "grid", "pfsspec"]))
+@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--components", type=click.IntRange(1, 200), default=60, show_default=True)
+def import_(kind: str, path: Path, out: Path, components: int) -> None:
+    """Check a library or a data set from outside and write it to OUT for use as `source`.
+
+    bosz: a folder of model files as MAST serves them; grid: HDF5 with wave, flux, para;
+    pfsspec: a ready-made data set.
+    """
+    from stargrav.stages import commands
+
+    commands.import_source(kind, path, out, components)
+
+
+@cli.command(context_settings=FREE_KEYS)
+@click.argument("name")
+@click.pass_context
+def stage(context: click.Context, name: str) -> None:
+    """Make one stage of the pipeline: splits, dataset, train@teacher or latents.
+
+    Settings of params.yaml are overridden by --key value, e.g. --profile quick
+    --teacher.epochs 3 --source spectra.h5.
+    """
+    from stargrav.stages import commands
+
+    commands.stage(name, overrides(context.args))
+
+
+@cli.command(context_settings=FREE_KEYS)
+@click.argument("name")
+@click.pass_context
+def run(context: click.Context, name: str) -> None:
+    """Run one experiment, after what it needs: `stargrav run encoder_mlp`.
+
+    Settings and parameters of the experiment are overridden by --key value, e.g. --profile
+    quick --alpha 0.01 --source spectra.h5.
+    """
+    from stargrav.stages import commands
+
+    commands.run(name, overrides(context.args))
+
+
+@cli.command()
+def report() -> None:
+    """Write docs/results.md and its figures from the stored tables."""
+    from stargrav.stages import commands
+
+    commands.report()
+
+
+def overrides(arguments: list[str]) -> dict[str, str]:
+    """`--key value` or `--key=value` pairs as a dictionary.
+
+    Raises:
+        InputError: something that is no such pair.
+    """
+    pairs: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        key = rest.pop(0)
+        if not key.startswith("--"):
+            raise InputError("command line", "argument", repr(key), "--key value")
+        key, equals, value = key[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise InputError("command line", f"--{key}", "no value", "--key value")
+            value = rest.pop(0)
+        pairs[key] = value
+    return pairs
+
+
+def main() -> None:
+    """Run the command line; exit code 2 for the user's mistakes, 130 for Ctrl-C."""
+    try:
+        cli.main(standalone_mode=False)
+    except InputError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; run again to go on from here", err=True)
+        sys.exit(130)

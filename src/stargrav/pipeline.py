@@ -1,0 +1,237 @@
+"""The pipeline: data.dvc -> splits -> dataset -> train@teacher -> latents -> experiment@<name>.
+
+`dvc.yaml` is the one place that says what a stage needs (artifacts, code, settings). With the
+settings of params.yaml, DVC decides what is rebuilt. With other settings (`-P profile=quick`,
+`-P source=...`) the same stages are built beside the default ones, in
+`artifacts/variants/<stage>-<key>`, where the key is a hash of all that dvc.yaml says the stage
+depends on: what has been built once is found again, what changed has another key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from stargrav import settings as settings_module
+from stargrav.errors import InputError
+from stargrav.settings import Settings
+
+MARK = "STARGRAV_MARK"  # names the file that an experiment touches when it really ran
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage as dvc.yaml declares it.
+
+    Attributes:
+        name: DVC's name, e.g. "train@teacher".
+        out: the folder it writes, relative to the project's root.
+        needs: names of the stages whose folders it reads.
+        code: source files and folders it depends on, relative to the root.
+        sections: settings it depends on (dotted keys of `Settings`).
+        reads_source: whether it reads the library or data set `source`.
+    """
+
+    name: str
+    out: str
+    needs: tuple[str, ...]
+    code: tuple[str, ...]
+    sections: tuple[str, ...]
+    reads_source: bool
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder upwards that holds MLproject and dvc.yaml.
+
+    Raises:
+        InputError: there is none.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "MLproject").is_file() and (folder / "dvc.yaml").is_file():
+            return folder
+    raise InputError(here, "folder", "no MLproject", "a folder inside a clone of Stargrav")
+
+
+def stages(root: Path) -> dict[str, Stage]:
+    """The stages of dvc.yaml by name, those of a `foreach` one by one."""
+    declared = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+    flat = {}
+    for name, body in declared.items():
+        if "foreach" in body:
+            for key, item in body["foreach"].items():
+                flat[f"{name}@{key}"] = _fill(body["do"], key, item or {})
+        else:
+            flat[name] = body
+    producer = {_path(body["outs"][0]): name for name, body in flat.items()}
+    return {name: _stage(name, body, producer) for name, body in flat.items()}
+
+
+def build(name: str, settings: Settings, folders: dict[str, Path], out: Path) -> None:
+    """Build one stage's folder: aside, then renamed, so that it is whole or not there.
+
+    Args:
+        name: a stage before the experiments, e.g. "latents".
+        settings: resolved settings.
+        folders: stage name -> folder, for each stage that it needs.
+        out: the folder to make; one that exists is replaced.
+    """
+    aside = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    stage_modules()[name].build(settings, folders, aside)
+    shutil.rmtree(out, ignore_errors=True)
+    aside.rename(out)
+
+
+def ensure(root: Path, settings: Settings, target: str) -> dict[str, Path]:
+    """Make everything that a stage needs, reusing what has not changed, and say which is which.
+
+    Args:
+        root: the project's root.
+        settings: resolved settings.
+        target: a stage's name; it is made too unless it is an experiment.
+
+    Returns:
+        stage name -> folder, for the target and all stages above it.
+    """
+    graph = stages(root)
+    if target not in graph:
+        raise InputError("dvc.yaml", "stage", target, "one of " + ", ".join(graph))
+    wanted = _upstream(graph, target)
+    if target.startswith("experiment@"):
+        wanted.remove(target)
+    if is_default(root, settings):
+        dvc(root, "repro", "--pull", *wanted)
+        return {name: root / graph[name].out for name in wanted}
+    fetch_library(root, settings)
+    folders: dict[str, Path] = {}
+    for name in wanted:
+        folder = variant_folder(root, settings, graph, name)
+        if folder.is_dir():
+            print(f"{name}: unchanged, reused from {folder.relative_to(root)}", flush=True)
+        else:
+            print(f"{name}: building {folder.relative_to(root)}", flush=True)
+            build(name, settings, folders, folder)
+        folders[name] = folder
+    return folders
+
+
+def is_default(root: Path, settings: Settings) -> bool:
+    """Whether these are the settings that DVC manages: those of params.yaml as it stands."""
+    default = settings_module.load(root / "params.yaml")
+    return settings.pipeline() == default.pipeline()
+
+
+def variant_folder(root: Path, settings: Settings, graph: dict[str, Stage], name: str) -> Path:
+    """Where a stage lies whose settings are not those of params.yaml."""
+    key = _key(root, settings, graph, name)[:12]
+    return root / "artifacts" / "variants" / f"{name.replace('@', '-')}-{key}"
+
+
+def dvc(root: Path, *arguments: str, mark: Path | None = None) -> None:
+    """Run DVC of this environment in the project's root.
+
+    Raises:
+        InputError: a stage told of a mistake of the user's.
+        RuntimeError: it failed otherwise.
+    """
+    environment = dict(os.environ)
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    if mark is not None:
+        environment[MARK] = str(mark)
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=root, env=environment, check=False)
+    if done.returncode:
+        raise RuntimeError(f"dvc {' '.join(arguments)}: exit status {done.returncode}")
+
+
+def fetch_library(root: Path, settings: Settings) -> Path:
+    """The library or data set that the settings name; the built-in one is pulled if absent.
+
+    Raises:
+        InputError: there is no such file or folder.
+    """
+    path = root / settings.source
+    if not path.exists() and settings.source.startswith("data/"):
+        dvc(root, "pull", "data.dvc")
+    if not path.exists():
+        expected = "a library (grid HDF5, BOSZ folder) or a pfsspec data set"
+        raise InputError(settings.source, "source", "no such file or folder", expected)
+    return path
+
+
+def hash_tree(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files with their names."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        if "__pycache__" in file.parts:
+            continue
+        digest.update(file.relative_to(path.parent).as_posix().encode())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _key(root: Path, settings: Settings, graph: dict[str, Stage], name: str) -> str:
+    stage = graph[name]
+    values = settings.model_dump(mode="json")
+    parts = {
+        "settings": {section: _lookup(values, section) for section in stage.sections},
+        "code": {path: hash_tree(root / path) for path in stage.code},
+        "needs": {need: _key(root, settings, graph, need) for need in stage.needs},
+        "source": hash_tree(root / settings.source) if stage.reads_source else None,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _lookup(values: dict, key: str) -> object:
+    for part in key.split("."):
+        values = values.get(part, {})
+    return values
+
+
+def _upstream(graph: dict[str, Stage], target: str) -> list[str]:
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        for need in graph[name].needs:
+            visit(need)
+        if name not in order:
+            order.append(name)
+
+    visit(target)
+    return order
+
+
+def _fill(body: dict, key: str, item: dict) -> dict:
+    text = yaml.safe_dump(body).replace("${key}", key)
+    for field, value in item.items():
+        text = text.replace(f"${{item.{field}}}", str(value))
+    return yaml.safe_load(text)
+
+
+def _path(entry: str | dict) -> str:
+    return entry if isinstance(entry, str) else next(iter(entry))
+
+
+def _stage(name: str, body: dict, producer: dict[str, str]) -> Stage:
+    deps = [_path(dep) for dep in body.get("deps", [])]
+    params = [param for param in body.get("params", []) if not param.startswith("profiles.")]
+    return Stage(
+        name=name,
+        out=_path(body["outs"][0]),
+        needs=tuple(producer[dep] for dep in deps if dep in producer),
+        code=tuple(dep for dep in deps if dep.startswith("src/")),
+        sections=tuple(params),
+        reads_source="${source}" in deps,
+    )

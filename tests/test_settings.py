@@ -1,0 +1,75 @@
+"""params.yaml: precedence, and what is refused."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stargrav import settings
+from stargrav.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def params(tmp_path):
+    def write(**values):
+        path = tmp_path / "params.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    return write
+
+
+def test_profile_overrides_base_and_command_line_overrides_both(params):
+    path = params(
+        profile="quick",
+        teacher={"epochs": 7, "kernel": 9},
+        profiles={"quick": {"teacher": {"epochs": 2}}, "full": {"teacher": {"epochs": 50}}},
+    )
+    assert settings.load(path).teacher.epochs == 2
+    assert settings.load(path).teacher.kernel == 9
+    assert settings.load(path, {"profile": "full"}).teacher.epochs == 50
+    chosen = settings.load(path, {"profile": "laptop", "teacher.epochs": "3"})
+    assert (chosen.profile, chosen.teacher.epochs) == ("laptop", 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("profile", "huge", "'quick', 'laptop' or 'full'"),
+        ("teacher.epochs", "many", "integer"),
+        ("teacher.epochs", "0", "greater than or equal to 1"),
+        ("teacher.depht", "3", "depth"),
+        ("tracher", "3", "teacher"),
+        ("splits.magnitude", "20", "mag215"),
+        ("latents.readouts", "[[enc_last, seg_mean_x]]", "seg_mean_K"),
+        ("teacher", "3", "dictionary"),
+    ],
+)
+def test_wrong_value_names_key_value_and_what_is_allowed(key, value, allowed):
+    with pytest.raises(InputError, match=re.escape(allowed)) as caught:
+        settings.load(ROOT / "params.yaml", {key: value})
+    assert key.split(".")[0] in caught.value.field
+    assert "\n" not in str(caught.value)
+
+
+def test_mistake_in_an_unused_profile_is_told(params):
+    path = params(profile="quick", profiles={"full": {"splits": {"train": -5}}})
+    with pytest.raises(InputError, match=r"profiles\.full\.splits\.train"):
+        settings.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [1\n", "profiles: {huge: {}}\n"])
+def test_broken_file_is_one_line(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        settings.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_profile_of_the_project_is_valid():
+    for profile in settings.PROFILES:
+        assert settings.load(ROOT / "params.yaml", {"profile": profile}).profile == profile
