@@ -26,7 +26,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 
 import numpy as np
@@ -44,10 +44,9 @@ from stargrav.labels import LABELS
 ALPHA_ELEMENTS = ("O", "Ne", "Mg", "Si", "S", "Ca", "Ti")
 
 _CORE = ("H", "C", "N", "O")  # the atoms that molecules may hold more than one of
-_LN10 = float(np.log(10.0))
 _STAGES = ("I", "II", "III")
 _MAX_STEP = 3.0  # in ln n, so that a bad start does not overshoot
-_TOLERANCE = 1e-10
+_TOLERANCE = 1e-6  # of the last Newton step; what is left is of the order of its square
 _MAX_ITERATIONS = 60
 _TINY = 1e-300
 
@@ -143,8 +142,8 @@ def solve(
 
     unknown = _first_guess(system, constants, total, amount)
     for _ in range(_MAX_ITERATIONS):
-        density, response = system.densities(unknown, constants, amount)
-        residual, jacobian = system.residuals(unknown, density, response, total, amount)
+        density, mean_slope = system.densities(unknown, constants, amount)
+        residual, jacobian = system.residuals(unknown, density, mean_slope, total, amount)
         step = np.linalg.solve(jacobian, -residual[..., None])[..., 0]
         largest = np.abs(step).max(axis=1, keepdims=True)
         unknown = unknown + step * np.minimum(1.0, _MAX_STEP / np.maximum(largest, _TINY))
@@ -183,11 +182,32 @@ class _System:
     charge: np.ndarray  # (S,)
     energy: np.ndarray  # (S,) eV set free by forming it from neutral atoms
     mass: np.ndarray  # (S,) u
+    spline: CubicSpline  # ln T -> ln Q, (S,)
+    core: list[int]  # H, C, N, O among the elements
+    trace: list[int]  # the T others
     slope: np.ndarray  # (S, K) d ln n_s / d unknown at fixed density of the trace element
     family: np.ndarray  # (T, S) 1 where species s holds trace element t
-    trace: np.ndarray  # (T,) index of the trace elements among the elements
-    counts: np.ndarray  # (5, S) H, C, N, O nuclei and positive charge
-    spline: CubicSpline  # ln T -> ln Q, (S,)
+    terms: np.ndarray  # (R, S) nuclei of H, C, N, O; negative charge; particles; positive
+
+    @cached_property
+    def core_only(self) -> np.ndarray:
+        """(S,) 1 where a species holds no trace element."""
+        return 1.0 - self.family.sum(axis=0)
+
+    @cached_property
+    def family_slope(self) -> np.ndarray:
+        """(S, T K)."""
+        return _by_species(self.family[:, :, None] * self.slope)
+
+    @cached_property
+    def term_slope(self) -> np.ndarray:
+        """(S, R K)."""
+        return _by_species(self.terms[:, :, None] * self.slope)
+
+    @cached_property
+    def term_family(self) -> np.ndarray:
+        """(S, R T)."""
+        return _by_species(self.terms[:, :, None] * self.family.T)
 
     def ln_constants(self, temperature: np.ndarray, ln_q: np.ndarray) -> np.ndarray:
         """ln of n_s over the product of its atoms' and electrons' densities, (L, S)."""
@@ -209,53 +229,45 @@ class _System:
     def densities(
         self, unknown: np.ndarray, constants: np.ndarray, amount: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Densities (L, S) and their logarithmic derivatives (L, S, K) by the unknowns."""
-        ln_n = constants + unknown @ self.slope.T
-        response = np.broadcast_to(self.slope, (len(unknown), *self.slope.shape)).copy()
-        member = self.family.any(axis=0)
-        peak = np.where(self.family[None] > 0, ln_n[:, None, :], -np.inf).max(axis=2)  # (L, T)
-        peak_s = peak @ self.family
-        weight = np.where(member, np.exp(np.where(member, ln_n - peak_s, 0.0)), 0.0)
-        norm = weight @ self.family.T  # (L, T)
-        ln_atoms = np.log(amount[self.trace]) + unknown[:, -1:]  # (L, T)
-        ln_scale = (ln_atoms - np.log(norm) - peak) @ self.family
-        ln_n = ln_n + ln_scale
-        share = weight / np.where(member, norm @ self.family, 1.0)
-        mean_slope = np.einsum("ts,ls,sk->ltk", self.family, share, self.slope, optimize=True)
-        response -= np.einsum("ts,ltk->lsk", self.family, mean_slope, optimize=True)
-        response[:, member, -1] += 1.0
-        return np.exp(ln_n), response
+        """Densities (L, S), and for the trace elements (L, T, K) the mean of `slope` over the
+        species that hold them, weighted by density."""
+        relative = np.exp(constants + unknown @ self.slope.T)
+        norm = relative @ self.family.T  # (L, T)
+        scale = np.exp(unknown[:, -1:]) * amount[self.trace] / norm
+        density = relative * (scale @ self.family + self.core_only)
+        mean = (relative @ self.family_slope).reshape(*norm.shape, -1) / norm[..., None]
+        return density, mean
 
     def residuals(
         self,
         unknown: np.ndarray,
         density: np.ndarray,
-        response: np.ndarray,
+        mean_slope: np.ndarray,
         total: np.ndarray,
         amount: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Logarithmic residuals (L, K) of the closure and their Jacobian (L, K, K)."""
+        layers, unknowns = unknown.shape
         electrons, nuclei = np.exp(unknown[:, -2]), np.exp(unknown[:, -1])
-        core = [list(_solar()).index(element) for element in _CORE]
-        negative = density @ np.maximum(-self.charge, 0)
-        terms = np.concatenate([self.counts, np.ones((1, len(self.charge)))])  # (K, S)
-        found = density @ terms.T  # (L, K)
-        slope = np.einsum("ks,ls,lsj->lkj", terms, density, response, optimize=True)
-        found[:, -1] += electrons
-        slope[:, -1, -2] += electrons
-        wanted = np.concatenate(
-            [nuclei[:, None] * amount[core], (electrons + negative)[:, None], total[:, None]],
-            axis=1,
-        )
-        slope /= found[..., None]
+        sums = density @ self.terms.T  # (L, R)
+        slope = (density @ self.term_slope).reshape(layers, -1, unknowns)
+        by_family = (density @ self.term_family).reshape(layers, len(self.terms), -1)
+        slope -= by_family @ mean_slope
+        slope[:, :, -1] += by_family.sum(axis=2)
+
+        balance = slice(len(_CORE), len(_CORE) + 2)  # electrons: a charge, and a particle
+        sums[:, balance] += electrons[:, None]
+        slope[:, balance, -2] += electrons[:, None]
+        slope /= sums[..., None]
         slope[:, : len(_CORE), -1] -= 1.0
-        minus = np.maximum(-self.charge, 0)
-        slope[:, -2] -= (
-            np.einsum("s,ls,lsj->lj", minus, density, response, optimize=True)
-            / (electrons + negative)[:, None]
-        )
-        slope[:, -2, -2] -= electrons / (electrons + negative)
-        return np.log(found) - np.log(wanted), slope
+        slope[:, len(_CORE)] -= slope[:, -1]
+        wanted = np.column_stack([nuclei[:, None] * amount[self.core], sums[:, -1], total])
+        return np.log(sums[:, :-1] / wanted), slope[:, :-1]
+
+
+def _by_species(product: np.ndarray) -> np.ndarray:
+    """(A, S, B) -> (S, A B)."""
+    return np.ascontiguousarray(product.transpose(1, 0, 2).reshape(product.shape[1], -1))
 
 
 def _first_guess(
@@ -283,8 +295,8 @@ def _first_guess(
 
 def _quadratic(b: np.ndarray, c: np.ndarray) -> np.ndarray:
     """Positive root of x^2 + b x - c without cancellation."""
-    root = np.sqrt(b * b + 4.0 * c)
-    return np.where(b > 0, 2.0 * c / np.maximum(b + root, _TINY), (root - b) / 2.0)
+    larger = 0.5 * (np.abs(b) + np.sqrt(b * b + 4.0 * c))
+    return np.where(b > 0, c / np.maximum(larger, _TINY), larger)
 
 
 def _ln_partition(system: _System, ln_t: np.ndarray) -> np.ndarray:
@@ -324,25 +336,26 @@ def _system() -> _System:
         charge, energy = int(row["charge"]), float(row["dissociation_ev"])
         # the dissociation energy of H2+ is to H + H+
         species[row["species"]] = (atoms, charge, energy - charge * steps["H I"])
-    trace = [symbols.index(element) for element in symbols if element not in _CORE]
     counts = np.zeros((len(species), len(symbols)))
     for i, (atoms, _, _) in enumerate(species.values()):
         for element, number in atoms.items():
             counts[i, symbols.index(element)] = number
     charge = np.array([charge for _, charge, _ in species.values()], dtype=float)
-    core = counts[:, [symbols.index(element) for element in _CORE]]
-    slope = np.column_stack([core, -charge, np.zeros(len(species))])
+    core = [symbols.index(element) for element in _CORE]
+    trace = [i for i in range(len(symbols)) if i not in core]
+    nothing, every = np.zeros(len(species)), np.ones(len(species))
     return _System(
         index={name: i for i, name in enumerate(species)},
         atoms=counts,
         charge=charge,
         energy=np.array([energy for _, _, energy in species.values()]),
         mass=counts @ np.array([mass for mass, _ in _solar().values()]),
-        slope=slope,
-        family=counts[:, trace].T.copy(),
-        trace=np.array(trace),
-        counts=np.vstack([core.T, np.maximum(charge, 0)]),
         spline=CubicSpline(np.log(temperatures), np.column_stack([ln_q[s] for s in species])),
+        core=core,
+        trace=trace,
+        slope=np.column_stack([counts[:, core], -charge, nothing]),
+        family=counts[:, trace].T.copy(),
+        terms=np.vstack([counts[:, core].T, np.maximum(-charge, 0), every, np.maximum(charge, 0)]),
     )
 
 
