@@ -1,0 +1,225 @@
+r"""Observed spectra: library -> instrument -> counts -> flux with errors.
+
+Line spread function and pixels act once, on the components of the library; a star then costs its
+interpolated coefficients, one product with the components, and the noise model. The noise itself
+is added where the spectra are used,
+
+    noisy = flux + noise_level * error * N(0, 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from stargrav.errors import InputError
+from stargrav.labels import LABELS, RANGES
+from stargrav.observation.instrument import PFS_MR, Instrument
+from stargrav.observation.noise import ERRORS, Conditions, NoiseModel
+from stargrav.observation.transforms import broaden, resample
+from stargrav.physics.grid import Library
+
+MAGNITUDES = {"mag215": (21.5, 21.5), "mag205_225": (20.5, 22.5)}
+SEEING = (0.5, 1.5)
+ZENITH_ANGLE = (0.0, 45.0)
+FIELD_ANGLE = (0.0, 0.65)
+
+Range = float | tuple[float, float]
+
+
+class Simulator:
+    """Simulated observations of the stars of a library.
+
+    Args:
+        library: rest-frame spectra; the part of the arm it covers is used.
+        instrument: spectrograph and exposures.
+        error: `noiseless` or `observed` (see `observation.noise`).
+
+    Attributes:
+        instrument: cut to the pixels that the library covers.
+        library: the library as the instrument sees it.
+
+    Raises:
+        InputError: library and instrument have no wavelengths in common.
+    """
+
+    def __init__(
+        self, library: Library, instrument: Instrument = PFS_MR, error: str = "noiseless"
+    ) -> None:
+        if error not in ERRORS:
+            raise InputError("simulate", "error", repr(error), " or ".join(ERRORS))
+        wave = library.wave.cpu().numpy()
+        self.error = error
+        self.instrument = instrument.cut(wave[0], wave[-1])
+        if not len(self.instrument.wave):
+            raise InputError(
+                library.name,
+                "wave",
+                f"{wave[0]:.1f} to {wave[-1]:.1f} A",
+                f"wavelengths that overlap {instrument.blue} to {instrument.red} A",
+            )
+
+        def observe(flux: np.ndarray) -> np.ndarray:
+            seen = broaden(wave, flux, library.resolution, instrument.resolution)
+            return resample(wave, seen, self.instrument.wave, conserve=True)
+
+        resolution = min(library.resolution, instrument.resolution)
+        self.library = library.transformed(observe, self.instrument.wave, resolution)
+        self.noise = NoiseModel(self.instrument, library.mean.device)
+
+    @property
+    def wave(self) -> np.ndarray:
+        """Wavelengths (pixels,) [Angstrom, vacuum], float64."""
+        return self.instrument.wave
+
+    def flux(self, labels: Tensor, check: bool = True) -> Tensor:
+        """Noiseless spectra divided by their median, differentiable by the labels.
+
+        Args:
+            labels: (n, 5), order `LABELS`.
+            check: refuse labels outside the library.
+
+        Returns:
+            (n, pixels), dtype of `labels`.
+        """
+        flux = self.library.flux_at(labels, check)
+        return flux / median(flux)[:, None]
+
+    def __call__(
+        self, stars: pd.DataFrame | Mapping, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Flux and error of stars.
+
+        Args:
+            stars: columns `LABELS`, mag, seeing [arcsec], zenith_angle and field_angle [degree].
+            generator: draws the counts of `observed` errors.
+
+        Returns:
+            flux (n, pixels) divided by its median and error (n, pixels) in its unit, float32.
+
+        Raises:
+            InputError: a label is outside the library.
+        """
+        labels = np.stack([np.asarray(stars[name], dtype=np.float32) for name in LABELS], axis=1)
+        with torch.no_grad():
+            flux = self.flux(torch.from_numpy(labels).to(self.library.mean.device))
+            error = self.noise.error(flux, Conditions.of(stars), self.error, generator)
+        return flux, error
+
+
+def median(flux: Tensor) -> Tensor:
+    """Median over the last axis, the mean of the two middle values for an even number.
+
+    Args:
+        flux: (..., p).
+
+    Returns:
+        (...).
+    """
+    count = flux.shape[-1]
+    low = flux.median(dim=-1, keepdim=True).values
+    if count % 2:
+        return low[..., 0]
+    above = flux.masked_fill(flux <= low, torch.inf).amin(dim=-1)
+    tied = (flux <= low).sum(dim=-1) > count // 2
+    return 0.5 * (low[..., 0] + torch.where(tied, low[..., 0], above))
+
+
+def add_noise(
+    flux: Tensor,
+    error: Tensor,
+    noise_level: float,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Noisy spectra: flux + noise_level * error * N(0, 1).
+
+    Args:
+        flux: (n, pixels).
+        error: (n, pixels), unit of `flux`.
+        noise_level: 0 leaves the flux as it is, 1 is the full noise.
+        generator: of the draw, on the device of `flux`.
+    """
+    if noise_level == 0:
+        return flux.clone()
+    noise = torch.randn(flux.shape, generator=generator, device=flux.device, dtype=flux.dtype)
+    return torch.addcmul(flux, noise, error, value=noise_level)
+
+
+def snr(flux: Tensor, error: Tensor) -> dict[str, Tensor]:
+    """Signal-to-noise ratio in the two ways in use; which one is meant must be said.
+
+    Args:
+        flux: (n, pixels).
+        error: (n, pixels), unit of `flux`.
+
+    Returns:
+        `norm`: norm(flux) / norm(error), (n,); `median`: median over pixels of flux / error, (n,).
+    """
+    return {
+        "norm": torch.linalg.vector_norm(flux, dim=-1) / torch.linalg.vector_norm(error, dim=-1),
+        "median": median(flux / error),
+    }
+
+
+def draw_stars(
+    n: int,
+    magnitude: str | Range = "mag215",
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    rng: np.random.Generator | None = None,
+    seeing: Range = SEEING,
+    zenith_angle: Range = ZENITH_ANGLE,
+    field_angle: Range = FIELD_ANGLE,
+) -> pd.DataFrame:
+    """Stars with labels and conditions drawn uniformly and independently of each other.
+
+    Args:
+        n: number of stars.
+        magnitude: `mag215`, `mag205_225`, a magnitude or (low, high) [HSC i, AB].
+        ranges: label -> (low, high); by default those of `stargrav.labels`. Labels are drawn from
+            where these and the labels' own ranges overlap.
+        rng: generator of the draw.
+        seeing: (low, high) or a value [arcsec].
+        zenith_angle: (low, high) or a value [degree].
+        field_angle: (low, high) or a value [degree].
+
+    Returns:
+        n rows: id, the labels, redshift (0), mag, seeing, zenith_angle, field_angle.
+
+    Raises:
+        InputError: the magnitude is none of the named ones, or a range is empty.
+    """
+    rng = np.random.default_rng() if rng is None else rng
+    if isinstance(magnitude, str):
+        if magnitude not in MAGNITUDES:
+            raise InputError("simulate", "magnitude", repr(magnitude), " or ".join(MAGNITUDES))
+        magnitude = MAGNITUDES[magnitude]
+    ranges = RANGES if ranges is None else {name: _overlap(name, ranges) for name in LABELS}
+    spans = {
+        **ranges,
+        "redshift": 0.0,
+        "mag": magnitude,
+        "seeing": seeing,
+        "zenith_angle": zenith_angle,
+        "field_angle": field_angle,
+    }
+    columns = {"id": np.arange(n)}
+    for name, span in spans.items():
+        low, high = span if isinstance(span, Sequence) else (span, span)
+        if not low <= high:
+            raise InputError("simulate", name, f"{low} to {high}", "low <= high")
+        columns[name] = rng.uniform(low, high, n)
+    return pd.DataFrame(columns)
+
+
+def _overlap(name: str, ranges: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
+    low, high = ranges[name]
+    if low == high:
+        return low, high
+    allowed = RANGES[name]
+    if high < allowed[0] or low > allowed[1]:
+        raise InputError("library", name, f"{low:g} to {high:g}", f"overlap with {allowed}")
+    return max(low, allowed[0]), min(high, allowed[1])
