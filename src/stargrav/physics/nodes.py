@@ -1,0 +1,215 @@
+"""The library's nodes, and their spectra: where the grid is dense, and how it is computed.
+
+A cubic spline through nodes h apart errs by h^4 |f''''| / 384, so the best nodes for a label are
+spaced as |f''''|^(-1/4): where the spectrum bends (de Boor 1978, A Practical Guide to Splines,
+ch. XII). It bends with T_eff where TiO appears, and with C_M and a_M where carbon comes to
+outnumber oxygen (C_M - a_M near 0.27) and binds what TiO and H2O held.
+
+The spectra are computed on several processes and kept in parts, each named after a hash of its
+labels and of the physics that computed it, so that a build goes on where it was interrupted and
+never mixes in spectra of another version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from itertools import product
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from tqdm import tqdm
+
+from stargrav.labels import LABELS
+from stargrav.physics import synthesis
+from stargrav.physics.grid import Library
+
+RESOLUTION = 20_000.0  # lambda / FWHM of the library
+_EVERY = 2  # synthesised points per stored one: 2.5 stored per FWHM
+_FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
+_PART_LABELS = ("T_eff", "log_g", "M_H")  # one part for each combination of these
+_NOT_PHYSICS = ("grid.py", "nodes.py")  # whatever they hold, a node's spectrum is the same
+
+NODES: Mapping[str, Mapping[str, tuple[float, ...]]] = {
+    "default": {
+        "T_eff": (3750, 3825, 3900, 4000, 4100, 4225, 4375, 4600, 4900, 5250, 5600, 6000),
+        "log_g": (1.0, 2.0, 3.0, 4.0, 5.0),
+        "M_H": (-2.5, -2.0, -1.5, -1.0, -0.6, -0.25, 0.1, 0.45, 0.75),
+        "a_M": (-0.25, 0.0, 0.25, 0.5),
+        "C_M": (-0.75, -0.4, -0.1, 0.1, 0.3, 0.5),
+    },
+    "quick": {
+        "T_eff": (3750, 4250, 5000, 6000),
+        "log_g": (1.0, 3.0, 5.0),
+        "M_H": (-2.5, -1.0, 0.75),
+        "a_M": (-0.25, 0.5),
+        "C_M": (-0.75, 0.5),
+    },
+}
+
+
+def grid(nodes: Mapping[str, Sequence[float]]) -> np.ndarray:
+    """Labels of all nodes.
+
+    Args:
+        nodes: label -> its node values.
+
+    Returns:
+        (n, 5), order `LABELS`, the last label running fastest.
+    """
+    return np.array(list(product(*(nodes[label] for label in LABELS))), dtype=float)
+
+
+def library_wave() -> np.ndarray:
+    """Vacuum wavelengths (p,) of the library [Angstrom], evenly spaced in the logarithm."""
+    return synthesis.WAVE[::_EVERY]
+
+
+def degrade(flux: np.ndarray) -> np.ndarray:
+    """A synthesised spectrum as the library stores it.
+
+    Args:
+        flux: (..., m) on `synthesis.WAVE`.
+
+    Returns:
+        (..., p) float32 on `library_wave`, at `RESOLUTION`, divided by the median.
+    """
+    sigma = synthesis.RESOLUTION / (RESOLUTION * _FWHM_PER_SIGMA)  # points
+    smooth = gaussian_filter1d(flux, sigma, axis=-1, mode="nearest", truncate=6.0)[..., ::_EVERY]
+    return (smooth / np.median(smooth, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def build_library(
+    nodes: Mapping[str, Sequence[float]],
+    parts: Path,
+    processes: int = 2,
+    n_components: int = 60,
+    progress: bool = True,
+) -> Library:
+    """Compute the spectra of all nodes and compress them.
+
+    Args:
+        nodes: label -> its node values.
+        parts: folder for the spectra computed so far; made if absent. It may be deleted after.
+        processes: how many processes compute; with 1, this one does.
+        n_components: principal components kept.
+        progress: whether to show a progress bar.
+    """
+    labels = grid(nodes)
+    parts.mkdir(parents=True, exist_ok=True)
+    columns = [LABELS.index(label) for label in _PART_LABELS]
+    _, which = np.unique(labels[:, columns], axis=0, return_inverse=True)
+    rows = [np.flatnonzero(which.ravel() == k) for k in range(which.max() + 1)]
+    paths = [parts / f"{_part_hash(labels[row])}.npy" for row in rows]
+    todo = [
+        (labels[row], path) for row, path in zip(rows, paths, strict=True) if not path.exists()
+    ]
+    missing = sum(len(part) for part, _ in todo)
+    bar = tqdm(
+        total=len(labels), initial=len(labels) - missing, unit="spectrum", disable=not progress
+    )
+    with bar:
+        for done in _compute(todo, processes):
+            bar.update(done)
+    flux = np.empty((len(labels), len(library_wave())), dtype=np.float32)
+    for row, path in zip(rows, paths, strict=True):
+        flux[row] = np.load(path)
+    return Library.from_grid(library_wave(), flux, labels, n_components, RESOLUTION)
+
+
+def _compute(todo: Sequence[tuple[np.ndarray, Path]], processes: int) -> Iterator[int]:
+    """Compute parts and yield the number of spectra of each as it is stored."""
+    if processes == 1 or len(todo) <= 1:
+        for part, path in todo:
+            yield _compute_part(part, path)
+        return
+    with (
+        _worker_environment(),
+        ProcessPoolExecutor(processes, get_context("spawn"), _start_worker) as pool,
+    ):
+        try:
+            for done in as_completed([pool.submit(_compute_part, *part) for part in todo]):
+                yield done.result()
+        except BaseException:  # parts under way are finished and kept, the others dropped
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _compute_part(labels: np.ndarray, path: Path) -> int:
+    """Spectra of (m, 5) labels into a file that is whole or absent."""
+    synthesize = _synthesizer()
+    flux = np.stack([degrade(synthesize(row)) for row in labels])
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        np.save(file, flux)
+    temporary.replace(path)
+    return len(labels)
+
+
+@cache
+def _synthesizer() -> synthesis.Synthesizer:
+    return synthesis.Synthesizer()
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _worker_environment() -> Iterator[None]:
+    """One thread per process, and freed arrays kept for the next spectrum (glibc malloc)."""
+    wanted = {
+        "OMP_NUM_THREADS": "1",
+        "MALLOC_MMAP_THRESHOLD_": str(2**30),
+        "MALLOC_TRIM_THRESHOLD_": str(2**32),
+    }
+    before = {key: os.environ.get(key) for key in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+def _part_hash(labels: np.ndarray) -> str:
+    """Name of the part with these labels."""
+    digest = hashlib.sha256(_physics_digest())
+    digest.update(np.ascontiguousarray(labels, dtype=float).tobytes())
+    digest.update(repr((RESOLUTION, _EVERY)).encode())
+    return digest.hexdigest()[:24]
+
+
+@cache
+def _physics_digest() -> bytes:
+    """Hash of the code and tables from which a spectrum follows."""
+    digest = hashlib.sha256()
+    folder = files("stargrav.physics")
+    code = [item for item in folder.iterdir() if item.name.endswith(".py")]
+    code = [item for item in code if item.name not in _NOT_PHYSICS]
+    tables = [item for item in (folder / "tables").iterdir() if item.is_file()]
+    for item in sorted(code + tables, key=lambda item: item.name):
+        digest.update(item.name.encode())
+        digest.update(item.read_bytes())
+    return digest.digest()

@@ -1,0 +1,125 @@
+"""The library's builder: resumable, parallel, faithful to what the synthesiser gives."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from stargrav.labels import LABELS, RANGES
+from stargrav.physics import nodes, synthesis
+
+TINY = {"T_eff": (4500, 5500), "log_g": (2.0, 4.0), "M_H": (0.0,), "a_M": (0.0,), "C_M": (0.0,)}
+
+
+class Bumps:
+    """Stands for the synthesiser: a line whose depth and place are linear in the labels."""
+
+    calls = 0
+
+    def __call__(self, labels):
+        Bumps.calls += 1
+        depth = 0.2 + 0.1 * (labels[0] - 4500) / 1000 + 0.05 * labels[1]
+        return (3e6 * (1 - depth * np.exp(-(((synthesis.WAVE - 8000) / 3) ** 2)))).astype("f4")
+
+
+@pytest.fixture
+def bumps(monkeypatch):
+    monkeypatch.setattr(synthesis, "Synthesizer", Bumps)
+    nodes._synthesizer.cache_clear()
+    Bumps.calls = 0
+    yield Bumps
+    nodes._synthesizer.cache_clear()
+
+
+@pytest.mark.parametrize("name", list(nodes.NODES))
+def test_nodes_span_the_label_ranges(name):
+    for label, (low, high) in RANGES.items():
+        values = nodes.NODES[name][label]
+        assert list(values) == sorted(set(values))
+        assert (values[0], values[-1]) == (low, high)
+
+
+def test_grid_is_every_combination():
+    labels = nodes.grid(nodes.NODES["quick"])
+    sizes = [len(nodes.NODES["quick"][label]) for label in LABELS]
+    assert labels.shape == (np.prod(sizes), 5)
+    assert len(np.unique(labels, axis=0)) == len(labels)
+
+
+def test_degrading_has_the_resolution_it_names():
+    wave = nodes.library_wave()
+    flux = np.ones(len(synthesis.WAVE))
+    at = len(flux) // 2 // 2 * 2
+    flux[at] = 50.0
+    line = nodes.degrade(flux) - 1
+    centre = wave[at // 2]
+    area = line.sum()
+    sigma = np.sqrt((line * (wave - centre) ** 2).sum() / area)
+    fwhm = 2 * np.sqrt(2 * np.log(2)) * sigma
+    assert centre / fwhm == pytest.approx(nodes.RESOLUTION, rel=0.01)
+    native = np.gradient(synthesis.WAVE)[at]
+    assert area * np.gradient(wave)[at // 2] == pytest.approx(49.0 * native, rel=1e-3)
+
+
+def test_library_returns_the_nodes(bumps, tmp_path):
+    library = nodes.build_library(TINY, tmp_path, 1, n_components=3, progress=False)
+    labels = nodes.grid(TINY)
+    expected = np.stack([nodes.degrade(Bumps()(row)) for row in labels])
+    found = library.flux_at(torch.from_numpy(labels)).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    between = torch.tensor([[5000.0, 3.0, 0.0, 0.0, 0.0]], dtype=torch.float64)
+    straight = nodes.degrade(Bumps()(between[0].numpy()))
+    np.testing.assert_allclose(library.flux_at(between)[0].numpy(), straight, atol=1e-4)
+
+
+def test_build_goes_on_where_it_stopped(bumps, tmp_path):
+    whole = nodes.build_library(TINY, tmp_path / "a", 1, n_components=3, progress=False)
+    assert Bumps.calls == 4
+    nodes.build_library(TINY, tmp_path / "a", 1, n_components=3, progress=False)
+    assert Bumps.calls == 4, "a finished build computes nothing"
+    files = sorted((tmp_path / "a").iterdir())
+    files[1].unlink()
+    files[0].with_suffix(".1.tmp").write_bytes(b"cut short")
+    again = nodes.build_library(TINY, tmp_path / "a", 1, n_components=3, progress=False)
+    assert Bumps.calls == 4 + 4 // len(files)
+    assert torch.equal(whole.coefficients, again.coefficients)
+    assert torch.equal(whole.components, again.components)
+
+
+def test_failure_leaves_only_whole_parts(bumps, tmp_path, monkeypatch):
+    def fail(self, labels):
+        if labels[0] > 5000:
+            raise ArithmeticError("no atmosphere")
+        return np.ones(len(synthesis.WAVE), dtype="f4")
+
+    monkeypatch.setattr(Bumps, "__call__", fail)
+    with pytest.raises(ArithmeticError, match="no atmosphere"):
+        nodes.build_library(TINY, tmp_path, 1, progress=False)
+    parts = list(tmp_path.iterdir())
+    assert [part.suffix for part in parts] == [".npy"] * 2
+    assert all(np.isfinite(np.load(part)).all() for part in parts)
+
+
+def test_other_physics_or_nodes_are_other_parts(bumps, tmp_path, monkeypatch):
+    nodes.build_library(TINY, tmp_path, 1, n_components=3, progress=False)
+    monkeypatch.setattr(nodes, "_physics_digest", lambda: b"changed")
+    nodes.build_library(TINY, tmp_path, 1, n_components=3, progress=False)
+    assert Bumps.calls == 8
+    nodes.build_library({**TINY, "T_eff": (4500, 5600)}, tmp_path, 1, 3, progress=False)
+    assert Bumps.calls == 10, "only the new temperature is computed"
+
+
+def test_processes_give_what_one_gives(tmp_path):
+    few = {**TINY, "log_g": (4.0,)}
+    before = dict(os.environ)
+    parallel = nodes.build_library(few, tmp_path / "two", 2, n_components=1, progress=False)
+    assert dict(os.environ) == before
+    one = nodes.build_library(few, tmp_path / "one", 1, n_components=1, progress=False)
+    torch.testing.assert_close(parallel.coefficients, one.coefficients, rtol=1e-4, atol=1e-4)
+    assert {p.name for p in (tmp_path / "two").iterdir()} == {
+        p.name for p in (tmp_path / "one").iterdir()
+    }
+    spectrum = one.flux_at(torch.tensor([[5500.0, 4.0, 0, 0, 0]], dtype=torch.float64))[0]
+    triplet = torch.argmin(torch.abs(one.wave - 8544.44))
+    assert spectrum[triplet] < 0.7 < 0.9 < spectrum.median() < 1.1
