@@ -139,6 +139,29 @@ def stark_cells(
     c1 = field * 78_940 / t * slope * (m**2 - n**2) ** 2 / (n * m) ** 2
     c1 = c1 * (low * weight + high * (1 - weight))
     c2 = field**2 / (5.96e-23 * n_e) * slope**2
+    impact = _impact_cells(beta, half_cell, c1, c2, t, n_e)
+    # gamma_e shrinks away from the centre, where electrons turn quasi-static, so that the
+    # Lorentzians of all cells together fall short of 1
+    edges = np.logspace(-4, 4, 81)[None, :]
+    middle, half = (edges[:, 1:] + edges[:, :-1]) / 2, np.diff(edges) / 2
+    total = 2 * _impact_cells(middle, half, c1, c2, t, n_e).sum(axis=1, keepdims=True)
+    total += _impact_cells(np.zeros((1, 1)), edges[:, :1], c1, c2, t, n_e)
+    y1 = c1 * np.maximum(beta, 0.5 * half_cell)
+    square = (0.9 * y1) ** 2
+    electrons = (square + 0.03 * np.sqrt(y1)) / (square + 1)
+    inner, outer = beta - half_cell, beta + half_cell
+    ions = holtsmark_below(outer) - np.sign(inner) * holtsmark_below(np.abs(inner))
+    return impact / total, ions * (1 + electrons)
+
+
+def _impact_cells(
+    beta: np.ndarray,
+    half_cell: np.ndarray,
+    c1: np.ndarray,
+    c2: np.ndarray,
+    t: np.ndarray,
+    n_e: np.ndarray,
+) -> np.ndarray:
     typical = np.maximum(beta, 0.5 * half_cell)
     y1 = np.maximum(c1 * typical, 1e-8)
     y2 = np.maximum(c2 * typical**2, 1e-12)
@@ -148,11 +171,7 @@ def stark_cells(
     strength = strength * (1 - near / (1 + (90 * y1) ** 3) - far / (1 + 2000 * y1))
     width = np.maximum(6.77 * np.sqrt(c1) * strength, 1e-12)
     inner, outer = beta - half_cell, beta + half_cell
-    impact = (np.arctan(outer / width) - np.arctan(inner / width)) / np.pi
-    square = (0.9 * y1) ** 2
-    electrons = (square + 0.03 * np.sqrt(y1)) / (square + 1)
-    ions = holtsmark_below(outer) - np.sign(inner) * holtsmark_below(np.abs(inner))
-    return impact, ions * (1 + electrons)
+    return (np.arctan(outer / width) - np.arctan(inner / width)) / np.pi
 
 
 def stark_constant(upper: int) -> float:
