@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -37,10 +37,20 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """Metrics of one case, with what they were computed from where a figure needs it."""
+    """What is known of one case.
+
+    Args:
+        metrics: name -> estimate.
+        columns: further columns of its row in the table, such as numbers of stars.
+        prediction: what the metrics were computed from, for the figures.
+        history: one mapping per epoch, where something was trained in epochs.
+        model: what can be stored by its `save(folder)`, if this case is served.
+    """
 
     metrics: Mapping[str, Estimate]
+    columns: Mapping[str, Any] = field(default_factory=dict)
     prediction: Prediction | None = None
+    history: Sequence[Mapping[str, float]] = ()
     model: Any = None
 
 
@@ -51,7 +61,6 @@ class Case:
     labels: Mapping[str, str]
     values: Mapping[str, Any]
     score: Score | None = None
-    columns: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     _started: float = field(default_factory=time.perf_counter)
 
@@ -73,8 +82,8 @@ class Case:
             score: what `steps.score` returns, or metrics by name.
             columns: further columns of its row, such as counts.
         """
-        self.score = score if isinstance(score, Score) else Score(score)
-        self.columns = columns
+        score = score if isinstance(score, Score) else Score(score)
+        self.score = replace(score, columns={**score.columns, **columns})
         self.seconds = time.perf_counter() - self._started
 
 
@@ -84,8 +93,11 @@ class Table:
     def __init__(self, axes: Mapping[str, Mapping[str, Any]]) -> None:
         self.axes = tuple(axes)
         self.cases = [
-            Case(dict(zip(axes, labels, strict=True)), {a: axes[a][b] for a, b in zip(axes, labels)})
-            for labels in itertools.product(*axes.values())
+            Case(
+                labels=dict(zip(axes, (label for label, _ in place), strict=True)),
+                values=dict(zip(axes, (value for _, value in place), strict=True)),
+            )
+            for place in itertools.product(*(axis.items() for axis in axes.values()))
         ]
 
     def __iter__(self) -> Iterator[Case]:
@@ -116,11 +128,11 @@ def over(**axes: Sequence[Any] | Mapping[str, Any]) -> Table:
     """
     spanned = {}
     for axis, values in axes.items():
-        pairs = list(values.items() if isinstance(values, Mapping) else zip(values, values))
-        labels = [_label(label) for label, _ in pairs]
-        if not labels or len(set(labels)) < len(labels) or any(set(x) & set(",[]*") for x in labels):
-            raise ValueError(f"axis {axis}: labels {labels} are empty, repeated or not plain")
-        spanned[axis] = {label: value for label, (_, value) in zip(labels, pairs)}
+        named = values if isinstance(values, Mapping) else {value: value for value in values}
+        spanned[axis] = {_label(label): value for label, value in named.items()}
+        plain = not any(set(label) & set(",[]*") for label in spanned[axis])
+        if not plain or not values or len(spanned[axis]) < len(values):
+            raise ValueError(f"axis {axis}: {list(values)} are empty, repeated or not plain")
     return Table(spanned)
 
 

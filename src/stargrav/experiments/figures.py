@@ -1,0 +1,130 @@
+"""Figures of an experiment, each drawn from its stored result alone.
+
+`FIGURES` names them; an experiment lists those it wants. The curves, bars and points themselves
+are drawn by `plots`, which knows arrays only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from stargrav.experiments.results import Result
+from stargrav.plots.regression import predicted_true, residuals
+from stargrav.plots.scores import bars
+from stargrav.plots.style import STYLE, save
+from stargrav.plots.training import curves
+
+RESIDUAL_COLUMNS = ("T_eff", "M_H", "snr")
+
+
+def draw(result: Result, names: tuple[str, ...], folder: Path) -> list[Path]:
+    """Draw figures of a result.
+
+    Args:
+        result: as stored.
+        names: keys of `FIGURES`.
+        folder: where `<name>.png` are written.
+    """
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for name in names:
+        with mpl.rc_context(STYLE):
+            figure = FIGURES[name](result)
+            figure.suptitle(_title(result), x=0.01, ha="left")
+        paths.append(folder / f"{name}.png")
+        save(figure, paths[-1])
+    return paths
+
+
+def predicted(result: Result) -> Figure:
+    """Predicted against true label, of the served case or of the first."""
+    found = _served(result)
+    figure = Figure(figsize=(4.8, 4.9), layout="constrained")
+    ax = figure.subplots()
+    predicted_true(*_pair(found), found["target"].iloc[0], ax)
+    ax.set_title(_caption(result, found["case"].iloc[0]))
+    ax.legend(loc="upper left")
+    return figure
+
+
+def residual(result: Result) -> Figure:
+    """Residuals of the served case against T_eff, M_H and SNR."""
+    found = _served(result)
+    truth, prediction = _pair(found)
+    columns = [column for column in RESIDUAL_COLUMNS if column in found]
+    figure = Figure(figsize=(3.4 * len(columns), 3.3), layout="constrained")
+    axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
+    for column, ax in zip(columns, axes, strict=True):
+        values = found[column].to_numpy()
+        residuals(values, prediction - truth, column, found["target"].iloc[0], ax)
+        ax.label_outer()
+    axes[0].legend(loc="upper left", ncols=2)
+    axes[0].set_title(found["case"].iloc[0])
+    return figure
+
+
+def losses(result: Result) -> Figure:
+    """Loss and R2 over the epochs, one row per trained case."""
+    cases = list(dict.fromkeys(result.history["case"]))
+    figure = Figure(figsize=(8.2, 3.2 * len(cases)), layout="constrained")
+    for row, case in zip(figure.subplots(len(cases), 2, squeeze=False), cases, strict=True):
+        history = result.history[result.history["case"] == case]
+        epoch = history["epoch"].to_numpy()
+        best = epoch[history["valid_r2"].to_numpy().argmax()]
+        loss = {split: history[f"{split}_loss"] for split in ("train", "valid")}
+        curves(epoch, loss, "loss (standardised label)", row[0], best)
+        curves(epoch, {"valid": history["valid_r2"]}, r"$R^2$", row[1], best)
+        row[0].set_title(case)
+    return figure
+
+
+def scores(result: Result) -> Figure:
+    """R2 of every case with its interval, beside the published values."""
+    table = result.table
+    axes = result.summary["axes"]
+    published = result.summary["published"]
+    labels = [", ".join(row) for row in table[axes].itertuples(index=False)]
+    marks = [published.get(f"r2[{label.replace(', ', ',')}]", np.nan) for label in labels]
+    figure = Figure(figsize=(6.2, 1.3 + 0.3 * len(labels)), layout="constrained")
+    values = (table[name].to_numpy(float) for name in ("r2", "r2_low", "r2_high"))
+    bars(
+        labels,
+        *values,
+        np.array(marks, dtype=float),
+        r"$R^2$ on the test stars",
+        figure.subplots(),
+    )
+    return figure
+
+
+FIGURES = {
+    "predicted": predicted,
+    "residual": residual,
+    "losses": losses,
+    "scores": scores,
+}
+
+
+def _served(result: Result) -> pd.DataFrame:
+    predictions = result.predictions
+    case = result.summary["serves"] or predictions["case"].iloc[0]
+    return predictions[predictions["case"] == case]
+
+
+def _pair(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    return predictions["truth"].to_numpy(float), predictions["prediction"].to_numpy(float)
+
+
+def _title(result: Result) -> str:
+    conditions = result.summary["conditions"]
+    return f"{result.summary['experiment']} · {conditions['profile']}"
+
+
+def _caption(result: Result, case: str) -> str:
+    metric = result.summary["metrics"][f"r2[{case}]"]
+    return f"{case}: $R^2$ = {metric['value']:.3f} [{metric['low']:.3f}, {metric['high']:.3f}]"

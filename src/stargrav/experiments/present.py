@@ -1,0 +1,89 @@
+"""A stored result as text: what a run prints at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from stargrav.experiments.results import Result
+
+
+def text(result: Result, seconds: Mapping[str, float] | None = None) -> str:
+    """The table of a result, its criteria and its verdict.
+
+    Args:
+        result: as stored.
+        seconds: case -> time that it took, where that was measured just now.
+    """
+    summary = result.summary
+    conditions = summary["conditions"]
+    plain = {k: v for k, v in conditions.items() if k != "parameters"}
+    given = {**plain, **conditions["parameters"]}
+    lines = [
+        "",
+        f"{summary['experiment']} ({summary['plan']}): {summary['claim']}",
+        ", ".join(f"{name} {_plain(value)}" for name, value in given.items()),
+        "",
+        *_columns(_rows(result, seconds)),
+        "",
+    ]
+    lines += [f"  {criterion_text(criterion)}" for criterion in summary["criteria"]]
+    lines += [f"verdict: {summary['verdict']}"]
+    return "\n".join(lines)
+
+
+def criterion_text(criterion: Mapping[str, Any]) -> str:
+    """One line: the criterion, what was found, what that means."""
+    return f"{criterion['criterion']}: {interval(criterion)}, {criterion['verdict']}"
+
+
+def interval(found: Mapping[str, float], digits: int = 3) -> str:
+    """A value with its 95 % interval: ``.532 [.480, .580]``."""
+    value, low, high = (f"{found[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def metric_names(table: pd.DataFrame) -> list[str]:
+    """The columns of a stored table that have intervals."""
+    return [name for name in table if f"{name}_low" in table]
+
+
+def _rows(result: Result, seconds: Mapping[str, float] | None) -> list[dict[str, str]]:
+    table, summary = result.table, result.summary
+    names = metric_names(table)
+    ends = {f"{name}_{end}" for name in names for end in ("low", "high")}
+    rows = []
+    for record in table.to_dict("records"):
+        case = ",".join(record[axis] for axis in summary["axes"])
+        row = {}
+        for column, value in record.items():
+            if column in names:
+                low, high = record[f"{column}_low"], record[f"{column}_high"]
+                row[column] = interval({"value": value, "low": low, "high": high})
+                key = f"{column}[{case}]" if summary["axes"] else column
+                if any(name.startswith(f"{column}[") for name in summary["published"]):
+                    row[f"{column} published"] = _plain(summary["published"].get(key, ""))
+            elif column not in ends:
+                row[column] = _plain(value)
+        if seconds is not None:
+            row["seconds"] = f"{seconds[case]:.1f}"
+        rows.append(row)
+    return rows
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else f"{value:g}"
+
+
+def _columns(rows: list[dict[str, str]]) -> list[str]:
+    header = {name: name for name in rows[0]}
+    widths = {name: max(len(row[name]) for row in (header, *rows)) for name in header}
+    rule = {name: "-" * width for name, width in widths.items()}
+    return [
+        "  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip()
+        for row in (header, rule, *rows)
+    ]

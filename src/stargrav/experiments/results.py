@@ -1,0 +1,190 @@
+"""The stored result of an experiment: a folder of tables that says all that was measured.
+
+    metrics.json         claim, criteria, verdict, metrics with 95 % intervals, sizes
+    table.csv            one row per case
+    history.csv          training curves, one row per case and epoch (where a network was trained)
+    predictions.parquet  truth and prediction, one row per case and star
+    figures/             PNG, drawn from the tables
+    model/               the served model
+
+The same inputs and seed give the same bytes: no dates, seconds or run numbers stand here.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stargrav.errors import InputError
+from stargrav.experiments.spec import NOT_JUDGED, Experiment, Judgement, verdict
+from stargrav.experiments.table import Case, Table
+from stargrav.metrics.estimate import Estimate
+
+DIGITS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A stored result, read when asked for.
+
+    Args:
+        folder: as `write` left it.
+    """
+
+    folder: Path
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """metrics.json.
+
+        Raises:
+            InputError: the folder holds none, or not one of an experiment.
+        """
+        path = self.folder / "metrics.json"
+        try:
+            summary = json.loads(path.read_text())
+            summary["experiment"], summary["verdict"], summary["metrics"]
+        except FileNotFoundError:
+            raise InputError(self.folder, "metrics.json", "nothing", "a stored result") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(path, "content", repr(error), "metrics of a result") from error
+        return summary
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """table.csv: the cases; axes are text."""
+        axes = dict.fromkeys(self.summary["axes"], str)
+        return pd.read_csv(self.folder / "table.csv", dtype=axes, keep_default_na=False)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """history.csv: case, epoch and what the training told; empty if nothing was trained."""
+        path = self.folder / "history.csv"
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame({"case": []})
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """predictions.parquet: case, target, truth, prediction and columns of the star."""
+        path = self.folder / "predictions.parquet"
+        return pd.read_parquet(path) if path.is_file() else pd.DataFrame({"case": []})
+
+    @property
+    def figures(self) -> list[Path]:
+        """The figures, by name."""
+        return sorted(self.folder.glob("figures/*.png"))
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A folder to write into that takes the place of `folder` once it is complete."""
+    aside = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    yield aside
+    shutil.rmtree(folder, ignore_errors=True)
+    aside.rename(folder)
+
+
+def write(
+    folder: Path,
+    experiment: Experiment,
+    table: Table,
+    conditions: Mapping[str, Any],
+) -> Result:
+    """Store what an experiment measured, judged unless the profile is `quick`.
+
+    Args:
+        folder: an empty folder.
+        experiment: whose criteria decide.
+        table: what it returned, every case recorded.
+        conditions: how it was run: profile, seed, parameters, data.
+    """
+    metrics = table.metrics()
+    for key, estimate in metrics.items():
+        if not np.isfinite(estimate.value):
+            raise FloatingPointError(f"{experiment.name}: {key} is not finite")
+    judgements = [criterion.judge(metrics) for criterion in experiment.accept]
+    judged = conditions["profile"] != "quick"
+    summary = {
+        "experiment": experiment.name,
+        "programme": experiment.programme,
+        "plan": experiment.plan,
+        "claim": experiment.claim,
+        "serves": experiment.serves,
+        "verdict": verdict(judgements) if judged else NOT_JUDGED,
+        "criteria": [_criterion(judgement, judged) for judgement in judgements],
+        "axes": list(table.axes),
+        "metrics": {key: _interval(estimate) for key, estimate in metrics.items()},
+        "published": dict(experiment.published),
+        "conditions": dict(conditions),
+    }
+    text = json.dumps(summary, indent=1, sort_keys=True, allow_nan=False)
+    (folder / "metrics.json").write_text(text + "\n")
+    rows = pd.DataFrame([_row(case) for case in table.cases])
+    rows.to_csv(folder / "table.csv", index=False, float_format=f"%.{DIGITS}g")
+    _write_history(folder / "history.csv", table)
+    _write_predictions(folder / "predictions.parquet", table)
+    return Result(folder)
+
+
+def _criterion(judgement: Judgement, judged: bool) -> dict[str, Any]:
+    found = judgement.verdict if judged else NOT_JUDGED
+    return {
+        "criterion": judgement.criterion,
+        "verdict": found,
+        **_interval(judgement.estimate),
+    }
+
+
+def _interval(estimate: Estimate) -> dict[str, float]:
+    low, high = estimate.interval()
+    return {"value": _short(estimate.value), "low": _short(low), "high": _short(high)}
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.{DIGITS}g}")
+
+
+def _row(case: Case) -> dict[str, Any]:
+    row: dict[str, Any] = dict(case.labels)
+    row |= case.score.columns
+    for name, estimate in case.score.metrics.items():
+        row[name], (row[f"{name}_low"], row[f"{name}_high"]) = estimate.value, estimate.interval()
+    return row
+
+
+def _write_history(path: Path, table: Table) -> None:
+    frames = [
+        pd.DataFrame(case.score.history).assign(case=case.key)
+        for case in table.cases
+        if case.score.history
+    ]
+    if frames:
+        history = pd.concat(frames)
+        history.insert(0, "case", history.pop("case"))
+        history.to_csv(path, index=False, float_format=f"%.{DIGITS}g")
+
+
+def _write_predictions(path: Path, table: Table) -> None:
+    frames = []
+    for case in table.cases:
+        found = case.score.prediction
+        if found is not None:
+            columns = {"truth": found.truth, "prediction": found.value, **found.stars}
+            frame = pd.DataFrame({name: np.float32(values) for name, values in columns.items()})
+            frame.insert(0, "case", case.key)
+            frame.insert(1, "target", found.target)
+            frames.append(frame)
+    if frames:
+        predictions = pd.concat(frames, ignore_index=True)
+        predictions = predictions.astype({"case": "category", "target": "category"})
+        predictions.to_parquet(path, index=False, compression="zstd")

@@ -1,0 +1,218 @@
+"""The runner: one experiment from its claim to its stored result and its MLflow run.
+
+All that MLflow gets is read back from the stored result, so that a result which is reused shows
+the same metrics, table, figures and verdict as when it was measured.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.data.sources import LocalArtifactDatasetSource
+from mlflow.exceptions import MlflowException
+
+from stargrav.experiments import figures, results
+from stargrav.experiments.inputs import Inputs
+from stargrav.experiments.present import criterion_text, text
+from stargrav.experiments.results import Result
+from stargrav.experiments.spec import Experiment
+from stargrav.experiments.steps import Bench, bench
+from stargrav.experiments.table import Table
+
+DIGEST_LENGTH = 36  # what MLflow's tables hold
+CONDITIONS = ("source", "splits.magnitude", "dataset.error", "latents.noise_level")
+
+
+def run(
+    experiment: Experiment,
+    parameters: Mapping[str, Any],
+    inputs: Inputs,
+    out_dir: Path,
+    profile: str,
+    seed: int,
+    settings: Mapping[str, Any],
+    hashes: Mapping[str, str],
+    tracking_uri: str | None,
+) -> Result:
+    """Run an experiment, store its result, log it and print its table.
+
+    Args:
+        experiment: of the registry.
+        parameters: overrides of its defaults.
+        inputs: where its data lie.
+        out_dir: the result's folder; one that exists is replaced once the new one is whole.
+        profile: `quick` is never judged.
+        seed: of everything random in it.
+        settings: resolved settings, to be logged.
+        hashes: name -> hash of the data and the code that it depends on.
+        tracking_uri: MLflow's store; none: nothing is logged.
+
+    Raises:
+        InputError: a parameter or an input cannot be used.
+    """
+    resolved = experiment.resolve(parameters)
+    with _mlflow_run(experiment, tracking_uri):
+        started = time.perf_counter()
+        with bench(Bench(inputs, seed, settings.get("accelerator", "auto"))):
+            table = experiment.function(**resolved)
+        seconds = time.perf_counter() - started
+        conditions = {
+            "profile": profile,
+            "seed": seed,
+            "parameters": resolved,
+            **_conditions(settings),
+        }
+        with results.whole(out_dir) as folder:
+            result = results.write(folder, experiment, table, conditions)
+            figures.draw(result, experiment.figures, folder / "figures")
+            _save_model(experiment, table, folder / "model")
+        result = Result(out_dir)
+        if tracking_uri is not None:
+            _log(result, experiment, inputs, settings, hashes, reused=False)
+            mlflow.log_metric("seconds", seconds)
+    print(text(result, {case.key: case.seconds for case in table.cases}))
+    return result
+
+
+def log_reused(
+    experiment: Experiment,
+    folder: Path,
+    inputs: Inputs,
+    settings: Mapping[str, Any],
+    hashes: Mapping[str, str],
+    tracking_uri: str | None,
+) -> Result:
+    """Show a stored result again: on an MLflow run, tagged `reused`, and as a printed table.
+
+    Args:
+        experiment: whose result it is.
+        folder: as `run` left it.
+        inputs, settings, hashes, tracking_uri: as for `run`.
+
+    Raises:
+        InputError: the folder holds no result.
+    """
+    result = Result(folder)
+    shown = text(result)
+    if tracking_uri is not None:
+        with _mlflow_run(experiment, tracking_uri):
+            _log(result, experiment, inputs, settings, hashes, reused=True)
+    print(shown)
+    return result
+
+
+@contextmanager
+def _mlflow_run(experiment: Experiment, tracking_uri: str | None) -> Iterator[None]:
+    """The run that `mlflow run` has started, or a new one under the programme's name."""
+    if tracking_uri is None:
+        yield
+        return
+    mlflow.set_tracking_uri(tracking_uri)
+    adopted = "MLFLOW_RUN_ID" in os.environ
+    where = None if adopted else _experiment_id(experiment.programme, tracking_uri)
+    with mlflow.start_run(experiment_id=where, run_name=None if adopted else experiment.name):
+        yield
+
+
+def _experiment_id(programme: str, tracking_uri: str) -> str:
+    found = mlflow.get_experiment_by_name(programme)
+    if found is not None:
+        return found.experiment_id
+    beside = None  # a server has its own place for artifacts, a database file has none
+    if tracking_uri.startswith("sqlite:///"):
+        database = Path(tracking_uri.removeprefix("sqlite:///"))
+        beside = (database.resolve().parent / "mlruns" / programme).as_uri()
+    try:
+        return mlflow.create_experiment(programme, artifact_location=beside)
+    except MlflowException:  # another process was faster
+        return mlflow.get_experiment_by_name(programme).experiment_id
+
+
+def _conditions(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat = _flat(settings)
+    return {key.rpartition(".")[2]: flat[key] for key in CONDITIONS if key in flat}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _save_model(experiment: Experiment, table: Table, folder: Path) -> None:
+    for case in table.cases:
+        if case.key == experiment.serves:
+            folder.mkdir()
+            case.score.model.save(folder)
+
+
+def _log(
+    result: Result,
+    experiment: Experiment,
+    inputs: Inputs,
+    settings: Mapping[str, Any],
+    hashes: Mapping[str, str],
+    reused: bool,
+) -> None:
+    summary = result.summary
+    parameters = summary["conditions"]["parameters"]
+    mlflow.log_params({f"experiment.{key}": value for key, value in parameters.items()})
+    mlflow.log_params({f"settings.{key}": value for key, value in _flat(settings).items()})
+    tags = {key: summary[key] for key in ("experiment", "programme", "plan", "claim", "verdict")}
+    tags |= {f"hash.{name}": value for name, value in hashes.items()}
+    for number, criterion in enumerate(summary["criteria"], start=1):
+        tags[f"criterion.{number}"] = criterion_text(criterion)
+    mlflow.set_tags({**tags, "profile": summary["conditions"]["profile"], "reused": reused})
+    for stage in experiment.needs:
+        source = LocalArtifactDatasetSource(inputs.folders[stage].resolve().as_uri())
+        digest = hashes[stage][:DIGEST_LENGTH] if stage in hashes else None
+        mlflow.log_input(MetaDataset(source, name=stage, digest=digest), context="experiment")
+    _log_metrics(summary["metrics"])
+    _log_history(result.history, summary["serves"])
+    mlflow.log_table(result.table, "table.json")
+    mlflow.log_artifacts(str(result.folder), "result")
+    for path in result.figures:
+        mlflow.log_artifact(str(path), "figures")
+    if len(result.table) > 1:
+        for row in result.table.to_dict("records"):
+            _log_case(result, row)
+
+
+def _log_case(result: Result, row: Mapping[str, Any]) -> None:
+    """A child run for one case of a sweep."""
+    axes = result.summary["axes"]
+    case = ",".join(row[axis] for axis in axes)
+    with mlflow.start_run(run_name=case, nested=True):
+        mlflow.log_params({f"case.{axis}": row[axis] for axis in axes})
+        numbers = {k: v for k, v in row.items() if k not in axes and isinstance(v, int | float)}
+        mlflow.log_metrics(numbers)
+        _log_history(result.history, case)
+
+
+def _log_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:
+    """Metrics and the ends of their intervals: r2[ridge,1k] -> r2/ridge/1k, .../low, .../high."""
+    logged = {}
+    for key, found in metrics.items():
+        name = key.replace("[", "/").replace(",", "/").rstrip("]")
+        logged |= {name: found["value"]}
+        logged |= {f"{name}/{end}": found[end] for end in ("low", "high")}
+    mlflow.log_metrics(logged)
+
+
+def _log_history(history: pd.DataFrame, case: str | None) -> None:
+    """The training curves of one case, epoch by epoch."""
+    for row in history[history["case"] == case].to_dict("records"):
+        epoch = int(row.pop("epoch"))
+        mlflow.log_metrics({k: v for k, v in row.items() if k != "case"}, step=epoch)

@@ -1,0 +1,88 @@
+"""Figures of a label that is predicted: against the truth, and what is left over where.
+
+Each takes arrays and axes and returns the axes; none computes a score.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+
+from stargrav.plots.style import COLORS, MUTED, axis_label
+
+FEW = 3000
+BINS = 60
+WINDOWS = 12
+
+
+def predicted_true(truth: np.ndarray, prediction: np.ndarray, target: str, ax: Axes) -> Axes:
+    """Predicted against true label: the stars, or their density where they are many.
+
+    Args:
+        truth: (n,) true label.
+        prediction: (n,) predicted label, same unit.
+        target: name of the label.
+        ax: drawn into.
+    """
+    low, high = _limits(np.concatenate([truth, prediction]))
+    if len(truth) <= FEW:
+        size = np.clip(6000 / len(truth), 5, 22)
+        ax.scatter(truth, prediction, s=size, color=COLORS[0], alpha=0.35, linewidths=0)
+    else:
+        *_, image = ax.hist2d(
+            truth, prediction, bins=BINS, range=[(low, high)] * 2, norm=LogNorm(), cmap="viridis"
+        )
+        ax.figure.colorbar(image, ax=ax, label="stars per bin", pad=0.02)
+    ax.plot([low, high], [low, high], color=MUTED, linewidth=1, linestyle="--", zorder=3)
+    _draw_running(ax, truth, prediction, COLORS[1])
+    ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    ax.set(xlabel=axis_label(target, "true"), ylabel=axis_label(target, "predicted"))
+    return ax
+
+
+def residuals(column: np.ndarray, residual: np.ndarray, name: str, target: str, ax: Axes) -> Axes:
+    """Residuals against a property of the star, with their running median and 16-84 % range.
+
+    Args:
+        column: (n,) the property.
+        residual: (n,) predicted minus true label.
+        name: of the property.
+        target: name of the label.
+        ax: drawn into.
+    """
+    size = np.clip(4000 / len(column), 2, 14)
+    ax.scatter(column, residual, s=size, color=MUTED, alpha=0.25, linewidths=0, rasterized=True)
+    _draw_running(ax, column, residual, COLORS[0])
+    ax.axhline(0, color="black", linewidth=0.8)
+    reach = 1.15 * np.percentile(np.abs(residual), 99)
+    ax.set(xlim=_limits(column), ylim=(-reach, reach))
+    ax.set(xlabel=axis_label(name), ylabel=axis_label(target, "predicted − true"))
+    return ax
+
+
+def running(x: np.ndarray, y: np.ndarray, windows: int = WINDOWS) -> np.ndarray:
+    """Percentiles of y in windows of x that hold equally many stars.
+
+    Args:
+        x: (n,).
+        y: (n,).
+        windows: at most this many, fewer where stars are few.
+
+    Returns:
+        (4, windows): median x; 16, 50 and 84 percentile of y.
+    """
+    groups = np.array_split(np.argsort(x, kind="stable"), max(1, min(windows, len(x) // 8)))
+    return np.array([[np.median(x[g]), *np.percentile(y[g], [16, 50, 84])] for g in groups]).T
+
+
+def _draw_running(ax: Axes, x: np.ndarray, y: np.ndarray, color: str) -> None:
+    centre, low, middle, high = running(x, y)
+    ax.fill_between(centre, low, high, color=color, alpha=0.22, linewidth=0, label="16–84 %")
+    ax.plot(centre, middle, color=color, label="running median")
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    low, high = float(np.min(values)), float(np.max(values))
+    margin = 0.03 * (high - low) or 0.5
+    return low - margin, high + margin
