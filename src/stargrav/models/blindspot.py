@@ -1,0 +1,245 @@
+"""The teacher: a denoiser that never sees the pixel it predicts.
+
+A spectrum y = x + sigma n is denoised from its surroundings alone. One U-Net runs over two
+causal half-planes, the spectrum and its mirror image, with the same weights; moved on by
+one pixel, the left half at pixel i knows only pixels < i, the right half only pixels > i.
+1x1 convolutions join them to mean mu_i and spread s_i of the clean flux given all other
+pixels. As nothing of pixel i entered, its own measurement is independent evidence and
+joins afterwards as a product of two Gaussians,
+
+    x_i = (s_i^2 y_i + sigma_i^2 mu_i) / (s_i^2 + sigma_i^2).
+
+(Laine et al. 2019, High-quality self-supervised deep image denoising; Krull et al. 2019.)
+
+Causality through the levels: pooling joins pixels 2j and 2j + 1 in both halves, so that
+the halves of an encoder layer are aligned once the right one is turned back. A coarse
+position then knows pixel 2j + 1 before the fine position 2j may; therefore the signal is
+moved on by one position after each upsampling.
+
+The error channel is blind as well: mu_i sees neither y_i nor sigma_i. The noise model's
+noiseless error is a function of the clean flux of its own pixel, so a network that saw
+sigma_i could read x_i from it; sigma_i enters only as the width of the measurement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stargrav.models.convolution import causal_convolution
+
+LAYERS = ("enc_pre_latent", "enc_last", "dec_input")
+SPREAD_SCALE = 0.1
+SPREAD_FLOOR = 1e-4
+
+
+class Prediction(NamedTuple):
+    """Mean and spread of the clean flux at each pixel, given all the other pixels.
+
+    Attributes:
+        mean: (batch, pixels), flux over its median.
+        spread: (batch, pixels), positive, the same unit.
+    """
+
+    mean: Tensor
+    spread: Tensor
+
+
+def gaussian_product(prediction: Prediction, flux: Tensor, error: Tensor) -> Prediction:
+    """The prediction joined by the measurement of the pixel itself.
+
+    Args:
+        prediction: from the other pixels, each (batch, pixels).
+        flux: (batch, pixels), measured.
+        error: (batch, pixels), 1 sigma of its noise; may be zero.
+
+    Returns:
+        mean and spread of the product of the two Gaussians.
+    """
+    mean, spread = prediction
+    total = spread**2 + error**2
+    joined = (spread**2 * flux + error**2 * mean) / total
+    return Prediction(joined, spread * error / total.sqrt())
+
+
+class CausalBlock(nn.Module):
+    """Causal convolution, batch norm, leaky ReLU; the norm is folded into the weights in eval.
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        kernel: taps.
+        slope: of the leaky ReLU.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, slope: float) -> None:
+        super().__init__()
+        initial = nn.Conv1d(inputs, outputs, kernel)
+        self.weight = initial.weight
+        self.bias = initial.bias
+        self.norm = nn.BatchNorm1d(outputs)
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x, (batch, inputs, positions). Returns: (batch, outputs, positions)."""
+        if self.training:
+            y = self.norm(causal_convolution(x, self.weight, self.bias))
+            return F.leaky_relu(y, self.slope)
+        gain = self.norm.weight * (self.norm.running_var + self.norm.eps).rsqrt()
+        bias = (self.bias - self.norm.running_mean) * gain + self.norm.bias
+        y = causal_convolution(x, self.weight * gain[:, None, None], bias)
+        return F.leaky_relu(y, self.slope)
+
+
+class BlindSpotUNet(nn.Module):
+    """The blind-spot denoiser.
+
+    Args:
+        channels: of the coarse levels, and so of every layer that is read out.
+        depth: encoder layers; there are depth - 1 poolings between them.
+        kernel: taps of every convolution.
+        stem: channels at full resolution, doubled at each level until `channels` is
+            reached; equal to `channels` if not given.
+        hidden: widths of the 1x1 convolutions that join the halves.
+        error_input: whether the error is an input channel beside the flux.
+        slope: of the leaky ReLU.
+    """
+
+    def __init__(
+        self,
+        channels: int = 48,
+        depth: int = 9,
+        kernel: int = 25,
+        stem: int | None = None,
+        hidden: tuple[int, ...] = (192, 96, 48),
+        error_input: bool = True,
+        slope: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if depth < 2:
+            raise ValueError(f"depth: found {depth}, expected at least 2")
+        self.config = {
+            "channels": channels,
+            "depth": depth,
+            "kernel": kernel,
+            "stem": stem,
+            "hidden": list(hidden),
+            "error_input": error_input,
+            "slope": slope,
+        }
+        first = channels if stem is None else stem
+        widths = [min(channels, first * 2**level) for level in range(depth - 1)]
+        widths[-1] = channels
+        inputs = 2 if error_input else 1
+        into = [inputs, *widths]
+        self.encoder = nn.ModuleList(
+            CausalBlock(into[level], width, kernel, slope)
+            for level, width in enumerate([*widths, channels])
+        )
+        # Decoder blocks from coarse to fine: the first joins what comes from below with
+        # the encoder layer of its level, the second refines.
+        below = [channels, *widths[:0:-1]]
+        self.decoder = nn.ModuleList(
+            nn.Sequential(
+                CausalBlock(deep + width, width, kernel, slope),
+                CausalBlock(width, width, kernel, slope),
+            )
+            for deep, width in zip(below, widths[::-1], strict=True)
+        )
+        sizes = [2 * widths[0], *hidden]
+        join: list[nn.Module] = []
+        for size, after in zip(sizes, sizes[1:], strict=False):
+            join += [nn.Conv1d(size, after, 1), nn.LeakyReLU(slope)]
+        self.join = nn.Sequential(*join, nn.Conv1d(sizes[-1], 2, 1))
+        self.error_input = error_input
+        self.block = 2 ** (depth - 1)
+
+    def forward(self, flux: Tensor, error: Tensor) -> Prediction:
+        """Predict every pixel from all the others.
+
+        Args:
+            flux: (batch, pixels), over its median; any number of pixels.
+            error: (batch, pixels), 1 sigma, the same unit.
+
+        Returns:
+            mean and spread, (batch, pixels) each.
+        """
+        pixels = flux.shape[-1]
+        *skips, last = self._encode(self._halves(flux, error))
+        x = self._lift(last)
+        for level, (block, skip) in enumerate(zip(self.decoder, skips[::-1], strict=True)):
+            x = block(torch.cat([x, skip], dim=1))  # (2B, C, P / 2^l)
+            if level < len(skips) - 1:
+                x = self._lift(x)
+        left, right = F.pad(x, (1, 0))[..., :-1].chunk(2)
+        joined = torch.cat([left, right.flip(-1)], dim=1)  # (B, 2C, P)
+        mean, spread = self.join(joined)[..., :pixels].unbind(1)
+        return Prediction(1.0 + mean, SPREAD_SCALE * F.softplus(spread) + SPREAD_FLOOR)
+
+    def denoise(self, flux: Tensor, error: Tensor, noise_level: float = 1.0) -> Prediction:
+        """Clean flux from all pixels, the measured one included.
+
+        Args:
+            flux: (batch, pixels), over its median.
+            error: (batch, pixels), 1 sigma at noise level 1.
+            noise_level: the noise in `flux` in units of `error`.
+
+        Returns:
+            mean and spread of the clean flux, (batch, pixels) each.
+        """
+        return gaussian_product(self(flux, error), flux, noise_level * error)
+
+    def layers(self, flux: Tensor, error: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+        """Layers of the network, both halves aligned in wavelength and averaged.
+
+        Only the encoder runs; the position j of a layer stands for the pixels
+        j r ... (j + 1) r - 1 with r the ratio of the resolutions.
+
+        Args:
+            flux: (batch, pixels), over its median.
+            error: (batch, pixels), 1 sigma, the same unit.
+            names: of `LAYERS`.
+
+        Returns:
+            name -> (batch, channels, positions).
+        """
+        pixels = flux.shape[-1]
+        *skips, last = self._encode(self._halves(flux, error))
+        found: dict[str, Tensor] = {}
+        for name in names:
+            if name == "enc_pre_latent":
+                layer, ratio = F.max_pool1d(skips[-1], 2), self.block
+            elif name == "enc_last":
+                layer, ratio = last, self.block
+            elif name == "dec_input":
+                layer, ratio = self._lift(last), self.block // 2
+            else:
+                raise ValueError(f"layer: found {name}, expected one of {', '.join(LAYERS)}")
+            left, right = layer.chunk(2)
+            averaged = (left + right.flip(-1)) / 2
+            found[name] = averaged[..., : -(-pixels // ratio)]
+        return found
+
+    def _halves(self, flux: Tensor, error: Tensor) -> Tensor:
+        """(2 batch, inputs, padded pixels): the spectra, then their mirror images."""
+        inputs = [flux - 1.0, error] if self.error_input else [flux - 1.0]
+        x = torch.stack(inputs, dim=1)  # (B, 2, P)
+        x = F.pad(x, (0, -x.shape[-1] % self.block))
+        return torch.cat([x, x.flip(-1)])
+
+    def _encode(self, x: Tensor) -> list[Tensor]:
+        """Outputs of all encoder layers, fine to coarse."""
+        outputs = []
+        for level, block in enumerate(self.encoder):
+            x = block(F.max_pool1d(x, 2) if level else x)  # (2B, C, P / 2^l)
+            outputs.append(x)
+        return outputs
+
+    @staticmethod
+    def _lift(x: Tensor) -> Tensor:
+        """Nearest upsampling, moved on by one position so that it stays causal."""
+        return F.pad(x.repeat_interleave(2, dim=-1), (1, 0))[..., :-1]
