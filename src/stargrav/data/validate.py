@@ -1,0 +1,108 @@
+"""What a user's spectra must be: ascending wavelengths, matching shapes, finite values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from stargrav.errors import InputError
+
+
+def wavelengths(wave: np.ndarray, where: Path | str, field: str) -> None:
+    """Refuse wavelengths that are not a row of finite, strictly ascending numbers.
+
+    Raises:
+        InputError: names the first pixel at fault.
+    """
+    if wave.ndim != 1 or len(wave) < 4:
+        raise InputError(where, field, f"shape {wave.shape}", "one row of at least 4 wavelengths")
+    bad = np.flatnonzero(~np.isfinite(wave))
+    if len(bad):
+        raise InputError(where, f"{field}, pixel {bad[0]}", wave[bad[0]], "a finite wavelength")
+    down = np.flatnonzero(np.diff(wave) <= 0)
+    if len(down):
+        i = down[0] + 1
+        found = f"{wave[i]:.3f} after {wave[i - 1]:.3f}"
+        raise InputError(where, f"{field}, pixel {i}", found, "ascending wavelengths")
+
+
+def overlap(wave: np.ndarray, low: float, high: float, where: Path | str, field: str) -> None:
+    """Refuse wavelengths (p,) that have nothing in common with low..high [Angstrom].
+
+    Raises:
+        InputError: names both ranges.
+    """
+    if wave[-1] <= low or wave[0] >= high:
+        found = f"{wave[0]:.1f} to {wave[-1]:.1f} A"
+        raise InputError(where, field, found, f"wavelengths within {low:.1f} to {high:.1f} A")
+
+
+def same_wavelengths(
+    wave: np.ndarray, expected: np.ndarray, where: Path | str, field: str
+) -> None:
+    """Refuse wavelengths (p,) other than those that are expected, to a hundredth of a pixel.
+
+    Raises:
+        InputError: names the number of pixels, or the first that differs.
+    """
+    if len(wave) != len(expected):
+        raise InputError(where, field, f"{len(wave)} pixels", f"{len(expected)} pixels")
+    bad = np.flatnonzero(np.abs(wave - expected) > 0.01 * np.gradient(expected))
+    if len(bad):
+        i = bad[0]
+        raise InputError(where, f"{field}, pixel {i}", f"{wave[i]:.3f} A", f"{expected[i]:.3f} A")
+
+
+def shape(flux: np.ndarray, wave: np.ndarray, where: Path | str, field: str) -> None:
+    """Refuse spectra that are not (n, p) with p the number of wavelengths.
+
+    Raises:
+        InputError: names the shape or the number of pixels.
+    """
+    if len(flux.shape) != 2 or not flux.shape[0]:
+        raise InputError(where, field, f"shape {flux.shape}", "(spectra, pixels), at least one")
+    if flux.shape[1] != len(wave):
+        expected = f"{len(wave)} pixels, as many as wavelengths"
+        raise InputError(where, field, f"{flux.shape[1]} pixels", expected)
+
+
+def finite(
+    values: np.ndarray, where: Path | str, field: str, first_row: int = 0, unit: str = "pixel"
+) -> None:
+    """Refuse values (n, p) that are not finite.
+
+    Raises:
+        InputError: names the row (counted from `first_row`) and the pixel.
+    """
+    if np.isfinite(values).all():
+        return
+    row, column = np.argwhere(~np.isfinite(values))[0]
+    place = f"{field}, row {first_row + row}, {unit} {column}"
+    raise InputError(where, place, values[row, column], "a finite number")
+
+
+def positive(values: np.ndarray, where: Path | str, field: str, first_row: int = 0) -> None:
+    """Refuse values (n, p) at or below zero.
+
+    Raises:
+        InputError: names the row (counted from `first_row`) and the pixel.
+    """
+    if (values > 0).all():
+        return
+    row, column = np.argwhere(~(values > 0))[0]
+    place = f"{field}, row {first_row + row}, pixel {column}"
+    raise InputError(where, place, values[row, column], "a positive number")
+
+
+def fill_edges(error: np.ndarray) -> None:
+    """Fill NaN at both ends of errors (n, p) from the nearest pixel, in place.
+
+    NaN between finite pixels, and rows of nothing but NaN, are left as they are.
+    """
+    missing = np.isnan(error)
+    for row in np.flatnonzero(missing[:, 0] | missing[:, -1]):
+        known = np.flatnonzero(~missing[row])
+        if len(known):
+            error[row, : known[0]] = error[row, known[0]]
+            error[row, known[-1] + 1 :] = error[row, known[-1]]
