@@ -12,24 +12,16 @@ strengths of the bands of Brooke et al. (2014, ApJS 210, 23).
 
 from __future__ import annotations
 
-import csv
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 
 from stargrav.constants import HC_CM_K
-from stargrav.physics.hund import MolecularLines, clebsch_gordan
+from stargrav.physics.hund import MolecularLines, clebsch_gordan, read_table
 
 MASS_U = 26.0174  # IUPAC standard atomic weights
 J = np.arange(0.5, 130.5)
 PARITIES = (1, -1)  # e and f levels
-
-
-def read_table(name: str) -> list[dict[str, str]]:
-    """Rows of a table of this package, comment lines left out."""
-    text = files("stargrav.physics").joinpath("tables", name).read_text()
-    return list(csv.DictReader(line for line in text.splitlines() if line[:1] != "#"))
 
 
 @cache

@@ -12,11 +12,19 @@ satellite branches and intensity borrowing follow by themselves.
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 
 LINE_STRENGTH_CM = 8.852_821e-13  # pi e^2 / (m_e c^2), cm
+
+
+def read_table(name: str) -> list[dict[str, str]]:
+    """Rows of a table of this package, comment lines left out."""
+    text = files("stargrav.physics").joinpath("tables", name).read_text()
+    return list(csv.DictReader(line for line in text.splitlines() if line[:1] != "#"))
 
 
 @dataclass(frozen=True)
@@ -55,17 +63,17 @@ def clebsch_gordan(j: np.ndarray, omega: float, q: int, delta_j: int) -> np.ndar
     exists = (j >= abs(omega)) & (j + delta_j >= abs(omega + q)) & (j + delta_j >= 0)
     if delta_j == 0:
         exists &= j > 0
-    j = np.where(exists, j, abs(omega) + 2)
-    if q == 0:
-        value = {
-            1: np.sqrt((j - m + 1) * (j + m + 1) / ((2 * j + 1) * (j + 1))),
-            0: m / np.sqrt(j * (j + 1)),
-            -1: -np.sqrt((j - m) * (j + m) / (j * (2 * j + 1))),
-        }[delta_j]
+    j = np.where(exists, j, abs(omega) + 2)  # anything valid
+    if delta_j == 1 and q == 0:
+        value = np.sqrt((j - m + 1) * (j + m + 1) / ((2 * j + 1) * (j + 1)))
+    elif delta_j == 1:
+        value = np.sqrt((j + m + 1) * (j + m + 2) / ((2 * j + 1) * (2 * j + 2)))
+    elif delta_j == 0 and q == 0:
+        value = m / np.sqrt(j * (j + 1))
+    elif delta_j == 0:
+        value = -np.sqrt((j + m + 1) * (j - m) / (2 * j * (j + 1)))
+    elif q == 0:
+        value = -np.sqrt((j - m) * (j + m) / (j * (2 * j + 1)))
     else:
-        value = {
-            1: np.sqrt((j + m + 1) * (j + m + 2) / ((2 * j + 1) * (2 * j + 2))),
-            0: -np.sqrt((j + m + 1) * (j - m) / (2 * j * (j + 1))),
-            -1: np.sqrt((j - m - 1) * (j - m) / (2 * j * (2 * j + 1))),
-        }[delta_j]
+        value = np.sqrt((j - m - 1) * (j - m) / (2 * j * (2 * j + 1)))
     return np.where(exists, sign * value, 0.0)

@@ -20,7 +20,7 @@ from functools import cache
 import numpy as np
 
 from stargrav.constants import ATOMIC_MASS_UNIT_G, C_CGS, HC_CM_K, K_BOLTZMANN_CGS
-from stargrav.physics import cn, equation_of_state
+from stargrav.physics import cn, equation_of_state, tio
 from stargrav.physics.hund import LINE_STRENGTH_CM, MolecularLines
 
 MICROTURBULENCE_KM_S = 2.0
@@ -29,8 +29,11 @@ TEMPERATURES = np.geomspace(1800.0, 9500.0, 12)  # K
 REFERENCE_ENERGY_K = 12_000.0
 FINE_STEP = 2e-6  # of ln(wavelength): 0.6 km/s, a third of the narrowest profile
 
-_LINES: dict[str, Callable[[], MolecularLines]] = {"CN": cn.lines}
-_PARTITION: dict[str, Callable[[np.ndarray], np.ndarray]] = {"CN": cn.partition_function}
+_LINES: dict[str, Callable[[], MolecularLines]] = {"CN": cn.lines, "TiO": tio.lines}
+_PARTITION: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "CN": cn.partition_function,
+    "TiO": tio.partition_function,
+}
 MOLECULES = tuple(_LINES)
 
 
