@@ -1,9 +1,16 @@
 r"""The model atmosphere: temperature and pressure against optical depth.
 
-Temperature follows a flux-constant, line-blanketed and convective model of the Sun, scaled with
-the effective temperature at equal continuum optical depth,
+Temperature is that of flux-constant, line-blanketed and convective models, never grey: the
+Sun's, scaled with the effective temperature at equal continuum optical depth, and corrected to
+first order for what effective temperature and gravity change (line blanketing and its
+molecules, where convection sets in),
 
-    T(tau_5000) = T_eff theta(tau_5000).
+    T / T_eff = theta_Sun(tau) + theta_T(tau) dT_eff + theta_g(tau) d log g + cooling,
+
+with theta_T, theta_g from three more models of other T_eff and log g (MARCS, Gustafsson et al.
+2008, A&A 486, 951; `tables/temperature_structure.csv`).  Lines cool the surface less where
+metals are few: a fraction -LINE_COOLING M_H of the way back to a grey surface.  That one number
+is calibrated, on how deep the Ca II triplet is in BOSZ spectra of M_H = -1.
 
 Pressure follows from hydrostatic equilibrium,
 
@@ -23,12 +30,15 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from stargrav.physics import opacity
 from stargrav.physics.equation_of_state import State, solve
 
 LOG_TAU = np.concatenate([np.arange(-6.0, -2.9, 0.3), np.linspace(-2.75, 1.6, 24)])
+T_EFF_SUN, LOG_G_SUN = 5777.0, 4.44
+LINE_COOLING = 0.1  # per dex
+_GREY_SURFACE = 0.811  # T / T_eff at the surface of a grey atmosphere (Mihalas 1978, sect. 3-3)
 _SWEEPS = 12
 _TOLERANCE = 1e-3
 
@@ -49,30 +59,45 @@ class Atmosphere:
 
 
 @functools.cache
-def _structure() -> PchipInterpolator:
+def _structure() -> tuple[CubicSpline, CubicSpline, CubicSpline]:
+    """theta of the Sun and its derivatives by T_eff / 1000 K and log g, against log tau."""
     text = (files("stargrav.physics") / "tables" / "temperature_structure.csv").read_text("utf-8")
     rows = list(csv.DictReader(row for row in text.splitlines() if not row.startswith("#")))
-    rows = [row for row in rows if row["model"] == "Sun"]
-    log_tau = np.array([float(row["log_tau_5000"]) for row in rows])
-    theta = np.array([float(row["temperature_k"]) / float(row["t_eff"]) for row in rows])
-    return PchipInterpolator(log_tau, theta)
+    grid = np.arange(-6.5, 1.701, 0.05)
+    offsets, curves = [], []
+    for name in dict.fromkeys(row["model"] for row in rows):
+        model = [row for row in rows if row["model"] == name]
+        t_eff, log_g = float(model[0]["t_eff"]), float(model[0]["log_g"])
+        log_tau = np.array([float(row["log_tau_5000"]) for row in model])
+        theta = np.array([float(row["temperature_k"]) for row in model]) / t_eff
+        curve = PchipInterpolator(log_tau, theta)
+        inside = np.clip(grid, log_tau[0], log_tau[-1])
+        curves.append(curve(inside) + curve(inside, 1) * (grid - inside))
+        offsets.append([(t_eff - T_EFF_SUN) / 1000, log_g - LOG_G_SUN])
+    sun, others = curves[0], np.array(curves[1:])
+    response = np.linalg.lstsq(np.array(offsets[1:]), others - sun, rcond=None)[0]
+    return CubicSpline(grid, sun), CubicSpline(grid, response[0]), CubicSpline(grid, response[1])
 
 
-def temperature(log_tau: np.ndarray, t_eff: float) -> np.ndarray:
+def temperature(
+    log_tau: np.ndarray, t_eff: float, log_g: float, metallicity: float = 0.0
+) -> np.ndarray:
     """Temperature at given depths.
 
-    Above the table (log tau < -4.9) the slope at its end goes on.
-
     Args:
-        log_tau: (L,) log10 of the optical depth at 5000 A.
+        log_tau: (L,) log10 of the optical depth at 5000 A, -6.5 to 1.7.
         t_eff: effective temperature, K.
+        log_g: log10 of the gravity in cm/s^2.
+        metallicity: M_H, dex.
 
     Returns:
         (L,) K.
     """
-    curve = _structure()
-    inside = np.clip(log_tau, curve.x[0], curve.x[-1])
-    return t_eff * (curve(inside) + curve(inside, 1) * (log_tau - inside))
+    sun, by_t_eff, by_log_g = (curve(log_tau) for curve in _structure())
+    d_t, d_g = (t_eff - T_EFF_SUN) / 1000, log_g - LOG_G_SUN
+    theta = sun + by_t_eff * d_t + by_log_g * d_g
+    excess = np.maximum(_GREY_SURFACE - theta, 0)  # of the grey surface over the blanketed one
+    return t_eff * (theta - LINE_COOLING * metallicity * excess)
 
 
 def extinction(wave: np.ndarray, state: State) -> np.ndarray:
@@ -92,6 +117,7 @@ def build(
     t_eff: float,
     log_g: float,
     abundance: Mapping[str, float],
+    metallicity: float = 0.0,
     log_tau: np.ndarray = LOG_TAU,
 ) -> Atmosphere:
     """Model atmosphere in hydrostatic equilibrium.
@@ -100,13 +126,14 @@ def build(
         t_eff: effective temperature, K.
         log_g: log10 of the gravity in cm/s^2.
         abundance: element -> atoms per hydrogen atom.
+        metallicity: M_H, dex, for the line cooling of the surface.
         log_tau: (L,) depths, increasing.
 
     Raises:
         ArithmeticError: pressure did not converge.
     """
     tau = 10.0**log_tau
-    t = temperature(log_tau, t_eff)
+    t = temperature(log_tau, t_eff, log_g, metallicity)
     # the Sun's pressures scaled with g^.6, to start from
     pressure = 10 ** (5.0 + 0.6 * (log_g - 4.44) + 0.53 * np.minimum(log_tau, 0))
     step = np.diff(np.log(tau))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from stargrav.labels import LABELS
-from stargrav.physics import atmosphere, hydrogen, transfer
+from stargrav.physics import atmosphere, hydrogen, molecules, transfer
 from stargrav.physics.equation_of_state import abundances
 from stargrav.physics.lines import LineExtinction, LineList, read_lines
 
@@ -17,7 +17,7 @@ RESOLUTION = 100_000  # sampling, lambda / d lambda
 LOW, HIGH = 7090.0, 8860.0  # A, vacuum
 WAVE = LOW * np.exp(np.arange(np.ceil(np.log(HIGH / LOW) * RESOLUTION) + 1) / RESOLUTION)
 MICROTURBULENCE = 2.0  # km/s
-MOLECULES = ("CN", "TiO")
+_MOLECULES = molecules.MOLECULES
 _COARSE_STEP = 10.0  # A, continuum
 
 
@@ -38,7 +38,7 @@ class Synthesizer:
         self.lines = LineExtinction(
             read_lines() if lines is None else lines, self.wave, MICROTURBULENCE
         )
-        self.molecules = MOLECULES if molecules else ()
+        self.molecules = _MOLECULES if molecules else ()
         span = self.wave[-1] - self.wave[0]
         coarse = np.linspace(self.wave[0], self.wave[-1], max(2, int(span / _COARSE_STEP) + 1))
         edge = hydrogen.EDGE
@@ -56,10 +56,11 @@ class Synthesizer:
             (n,) float32, erg / s / cm^2 / A.
         """
         label = dict(zip(LABELS, np.asarray(labels, float), strict=True))
-        model = atmosphere.build(label["T_eff"], label["log_g"], abundances(labels))
+        model = atmosphere.build(label["T_eff"], label["log_g"], abundances(labels), label["M_H"])
         continuum = self._continuum(model)
         extinction = continuum.copy()
         self._add_hydrogen(extinction, continuum, model)
+        self._add_molecules(extinction, model)
         self.lines.add(extinction, model.state, continuum)
         ratio = extinction / model.extinction_5000[:, None].astype(np.float32)
         source = self._interpolate(transfer.planck(self.coarse, model.state.temperature))
@@ -93,6 +94,13 @@ class Synthesizer:
             state.density["H I"],
             MICROTURBULENCE,
         )
+
+
+    def _add_molecules(self, extinction: np.ndarray, model: atmosphere.Atmosphere) -> None:
+        for name in self.molecules:
+            weights = molecules.weights(name, model.state.temperature)
+            density = model.state.density[name].astype(np.float32)
+            extinction += (density[:, None] * weights) @ molecules.table(name, self.wave)
 
 
 def synthesize(
