@@ -187,7 +187,7 @@ def draw_stars(
         field_angle: (low, high) or a value [degree].
 
     Returns:
-        n rows: id, the labels, redshift (0), mag, seeing, zenith_angle, field_angle.
+        n rows (the first ones are the same for any n): id, the labels, redshift (0), mag, seeing, zenith_angle, field_angle.
 
     Raises:
         InputError: the magnitude is none of the named ones, or a range is empty.
@@ -206,12 +206,13 @@ def draw_stars(
         "zenith_angle": zenith_angle,
         "field_angle": field_angle,
     }
+    uniform = rng.random((n, len(spans)))
     columns = {"id": np.arange(n)}
-    for name, span in spans.items():
+    for number, (name, span) in enumerate(spans.items()):
         low, high = span if isinstance(span, Sequence) else (span, span)
         if not low <= high:
             raise InputError("simulate", name, f"{low} to {high}", "low <= high")
-        columns[name] = rng.uniform(low, high, n)
+        columns[name] = low + (high - low) * uniform[:, number]
     return pd.DataFrame(columns)
 
 

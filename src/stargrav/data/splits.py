@@ -1,0 +1,81 @@
+"""Which stars are trained on, validated on and tested on: drawn once, from one seed.
+
+Stars of a library are drawn independently for each split; a ready-made data set is divided by its
+rows. Only numpy's generator is used, whose streams are the same on every processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from stargrav.errors import InputError
+from stargrav.observation.simulate import Range, draw_stars
+
+SPLITS = ("train", "valid", "test")
+SEED = 42
+
+
+def draw_splits(
+    sizes: Mapping[str, int],
+    magnitude: str | Range = "mag215",
+    ranges: Mapping[str, tuple[float, float]] | None = None,
+    seed: int = SEED,
+) -> pd.DataFrame:
+    """Stars of all splits, drawn independently of each other.
+
+    A split's stars depend on the seed and its own size only, and the first n stars of a larger
+    draw are those of a draw of n.
+
+    Args:
+        sizes: split -> number of stars, for the splits of `SPLITS`.
+        magnitude: `mag215`, `mag205_225`, a magnitude or (low, high) [HSC i, AB].
+        ranges: label -> (low, high), those of the library.
+        seed: of the draw.
+
+    Returns:
+        One row per star: split, and the columns of `draw_stars`; `id` counts over all splits.
+    """
+    tables = []
+    for name in SPLITS:
+        rng = np.random.default_rng([seed, SPLITS.index(name)])
+        table = draw_stars(sizes.get(name, 0), magnitude, ranges, rng)
+        table.insert(0, "split", name)
+        tables.append(table)
+    stars = pd.concat(tables, ignore_index=True)
+    stars["id"] = np.arange(len(stars))
+    return stars
+
+
+def index_splits(
+    count: int, sizes: Mapping[str, int] | None = None, seed: int = SEED
+) -> dict[str, np.ndarray]:
+    """Rows of a ready-made data set for each split, none in two.
+
+    Args:
+        count: rows of the data set.
+        sizes: split -> wanted number; valid and test are served first (at most a tenth of the
+            rows each), train takes up to its number of the rest. By default a tenth each, and the
+            rest.
+        seed: of the shuffling.
+
+    Returns:
+        split -> ascending rows.
+
+    Raises:
+        InputError: there are fewer than 10 rows.
+    """
+    if count < 10:
+        raise InputError("data set", "spectra", count, "at least 10, to be split")
+    sizes = sizes or {}
+    order = np.random.default_rng([seed, len(SPLITS)]).permutation(count)
+    tenth = count // 10
+    rows, start = {}, 0
+    for name in ("valid", "test"):
+        size = min(sizes.get(name, tenth), tenth)
+        rows[name] = np.sort(order[start : start + size])
+        start += size
+    rows["train"] = np.sort(order[start:][: sizes.get("train", count)])
+    return {name: rows[name] for name in SPLITS}
