@@ -43,9 +43,13 @@ class Estimate:
         return cls(float(value), np.array([float(value)]))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The central interval that holds the fraction `level` of the replicates."""
+        """The central interval that holds the fraction `level` of the replicates.
+
+        Replicates that are NaN, where a resample leaves the statistic without meaning, are left
+        out.
+        """
         tail = 50.0 * (1.0 - level)
-        low, high = np.percentile(self.draws, [tail, 100.0 - tail])
+        low, high = np.nanpercentile(self.draws, [tail, 100.0 - tail])
         return float(low), float(high)
 
     def __add__(self, other: Estimate | float) -> Estimate:

@@ -1,0 +1,95 @@
+"""Scores against their definitions, and intervals against what they promise."""
+
+import numpy as np
+import pytest
+
+from stargrav.metrics.estimate import DRAWS, Estimate, bootstrap, largest, resamples, smallest
+from stargrav.metrics.regression import mae, r2, regression_scores, rmse
+
+
+@pytest.fixture
+def stars():
+    rng = np.random.default_rng(1)
+    truth = rng.uniform(1, 5, 300)
+    return truth, truth + rng.normal(0, 0.6, 300), truth + rng.normal(0, 0.7, 300)
+
+
+def test_scores_are_scikit_learns(stars):
+    sklearn = pytest.importorskip("sklearn.metrics")
+    truth, prediction, _ = stars
+    assert r2(truth, prediction) == pytest.approx(sklearn.r2_score(truth, prediction))
+    assert mae(truth, prediction) == pytest.approx(sklearn.mean_absolute_error(truth, prediction))
+    mse = sklearn.mean_squared_error(truth, prediction)
+    assert rmse(truth, prediction) == pytest.approx(np.sqrt(mse))
+
+
+@pytest.mark.parametrize("score", [r2, mae, rmse])
+def test_weights_are_counts(score, stars):
+    """A weighted score is the score of the resample, written out star by star."""
+    truth, prediction, _ = stars
+    counts = resamples(len(truth), seed=3)[:5]
+    chosen = [np.repeat(np.arange(len(truth)), row) for row in counts]
+    naive = [score(truth[index], prediction[index]) for index in chosen]
+    assert score(truth, prediction, counts.astype(float)) == pytest.approx(naive)
+
+
+def test_r2_does_not_lose_digits_far_from_zero(stars):
+    truth, prediction, _ = stars
+    weights = resamples(len(truth), 0)[:3].astype(float)
+    far = r2(truth + 1e6, prediction + 1e6, weights)
+    assert far == pytest.approx(r2(truth, prediction, weights), abs=1e-6)
+
+
+def test_interval_covers_what_it_says():
+    """The 95 % interval of the RMSE holds the true RMSE in 95 % of many data sets."""
+    rng = np.random.default_rng(5)
+    held = 0
+    for seed in range(200):
+        truth = rng.uniform(1, 5, 150)
+        low, high = bootstrap(rmse, truth, truth + rng.normal(0, 0.5, 150), seed=seed).interval()
+        held += low <= 0.5 <= high
+    assert 0.88 < held / 200 < 0.99
+
+
+def test_difference_of_two_models_is_paired(stars):
+    """Errors that two models share cancel in their difference, not in their scores."""
+    truth, prediction, _ = stars
+    shift = np.random.default_rng(2).normal(0, 0.02, len(truth))
+    a = regression_scores(truth, prediction, seed=0)["r2"]
+    b = regression_scores(truth, prediction + shift, seed=0)["r2"]
+    apart = np.diff(a.interval())[0]
+    assert np.diff((a - b).interval())[0] < 0.2 * apart
+    assert (a - b).value == pytest.approx(a.value - b.value)
+    assert (a - a).interval() == (0.0, 0.0)
+
+
+def test_same_seed_same_interval(stars):
+    truth, prediction, _ = stars
+    first, again = (regression_scores(truth, prediction, seed=4)["mae"] for _ in range(2))
+    other = regression_scores(truth, prediction, seed=5)["mae"]
+    assert first.interval() == again.interval() != other.interval()
+    assert len(first.draws) == DRAWS
+
+
+def test_largest_is_chosen_anew_in_each_resample():
+    a, b = Estimate(1.0, np.array([0.0, 3.0])), Estimate(2.0, np.array([2.0, 1.0]))
+    assert largest([a, b]).value == 2.0
+    assert list(largest([a, b]).draws) == [2.0, 3.0]
+    assert list(smallest([a, b]).draws) == [0.0, 1.0]
+
+
+def test_a_resample_without_spread_does_not_spoil_the_interval():
+    """Two stars: half of the resamples hold one of them twice, and R2 has no meaning there."""
+    estimate = regression_scores(np.array([1.0, 2.0]), np.array([1.1, 1.9]), seed=0)["r2"]
+    assert np.isnan(estimate.draws).any()
+    assert np.isfinite(estimate.interval()).all()
+
+
+def test_unusable_arrays_are_refused(stars):
+    truth, prediction, _ = stars
+    with pytest.raises(ValueError, match="not finite"):
+        regression_scores(truth, np.where(truth > 4, np.nan, prediction), seed=0)
+    with pytest.raises(ValueError, match="differ in length"):
+        bootstrap(r2, truth, prediction[1:], seed=0)
+    with pytest.raises(ValueError, match="different true values"):
+        regression_scores(np.ones(9), prediction[:9], seed=0)
