@@ -16,13 +16,16 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import yaml
 
 from stargrav import settings as settings_module
 from stargrav.errors import InputError
+from stargrav.files import whole
 from stargrav.settings import Settings
+from stargrav.stages import MODULES, Work
 
 MARK = "STARGRAV_MARK"  # names the file that an experiment touches when it really ran
 
@@ -75,21 +78,26 @@ def stages(root: Path) -> dict[str, Stage]:
     return {name: _stage(name, body, producer) for name, body in flat.items()}
 
 
-def build(name: str, settings: Settings, folders: dict[str, Path], out: Path) -> None:
+def build(
+    root: Path, name: str, settings: Settings, folders: dict[str, Path], out: Path
+) -> None:
     """Build one stage's folder: aside, then renamed, so that it is whole or not there.
 
     Args:
+        root: the project's root.
         name: a stage before the experiments, e.g. "latents".
         settings: resolved settings.
         folders: stage name -> folder, for each stage that it needs.
         out: the folder to make; one that exists is replaced.
     """
-    aside = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    stage_modules()[name].build(settings, folders, aside)
-    shutil.rmtree(out, ignore_errors=True)
-    aside.rename(out)
+    graph = stages(root)
+    key = stage_key(root, settings, graph, name)[:12]
+    scratch = root / "artifacts" / "scratch" / f"{name.replace('@', '-')}-{key}"
+    work = Work(settings, fetch_library(root, settings), folders, scratch)
+    module = import_module(f"stargrav.stages.{MODULES[name]}")
+    with whole(out) as folder:
+        module.build(work, folder)
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def ensure(root: Path, settings: Settings, target: str) -> dict[str, Path]:
@@ -120,7 +128,7 @@ def ensure(root: Path, settings: Settings, target: str) -> dict[str, Path]:
             print(f"{name}: unchanged, reused from {folder.relative_to(root)}", flush=True)
         else:
             print(f"{name}: building {folder.relative_to(root)}", flush=True)
-            build(name, settings, folders, folder)
+            build(root, name, settings, folders, folder)
         folders[name] = folder
     return folders
 
@@ -133,7 +141,7 @@ def is_default(root: Path, settings: Settings) -> bool:
 
 def variant_folder(root: Path, settings: Settings, graph: dict[str, Stage], name: str) -> Path:
     """Where a stage lies whose settings are not those of params.yaml."""
-    key = _key(root, settings, graph, name)[:12]
+    key = stage_key(root, settings, graph, name)[:12]
     return root / "artifacts" / "variants" / f"{name.replace('@', '-')}-{key}"
 
 
@@ -182,13 +190,14 @@ def hash_tree(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _key(root: Path, settings: Settings, graph: dict[str, Stage], name: str) -> str:
+def stage_key(root: Path, settings: Settings, graph: dict[str, Stage], name: str) -> str:
+    """A hash of all that dvc.yaml says a stage depends on, and of what those depend on."""
     stage = graph[name]
     values = settings.model_dump(mode="json")
     parts = {
         "settings": {section: _lookup(values, section) for section in stage.sections},
         "code": {path: hash_tree(root / path) for path in stage.code},
-        "needs": {need: _key(root, settings, graph, need) for need in stage.needs},
+        "needs": {need: stage_key(root, settings, graph, need) for need in stage.needs},
         "source": hash_tree(root / settings.source) if stage.reads_source else None,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,33 @@
+"""The stages before the experiments; each module has one `build(work, out)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from stargrav.settings import Settings
+
+MODULES = {
+    "splits": "splits",
+    "dataset": "dataset",
+    "train@teacher": "teacher",
+    "latents": "latents",
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage is given.
+
+    Attributes:
+        settings: resolved settings.
+        source: the library or the data set.
+        folders: stage name -> folder, for the stages it needs.
+        scratch: a folder that outlives an interruption, for what a long stage goes on from.
+    """
+
+    settings: Settings
+    source: Path
+    folders: Mapping[str, Path]
+    scratch: Path
