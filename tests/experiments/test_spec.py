@@ -101,7 +101,7 @@ def test_criterion_reads_as_it_decides():
     ],
 )
 def test_verdict_of_an_experiment(found, expected):
-    judgements = [spec.Judgement("", Estimate.exact(0), one) for one in found]
+    judgements = [spec.Judgement(at_least("a", 0), Estimate.exact(0), one) for one in found]
     assert verdict(judgements) == expected
 
 

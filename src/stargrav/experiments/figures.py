@@ -44,7 +44,7 @@ def draw(result: Result, names: tuple[str, ...], folder: Path) -> list[Path]:
 def predicted(result: Result) -> Figure:
     """Predicted against true label, of the served case or of the first."""
     found = _served(result)
-    figure = Figure(figsize=(4.8, 4.9), layout="constrained")
+    figure = Figure(figsize=(5.6, 4.9), layout="constrained")
     ax = figure.subplots()
     predicted_true(*_pair(found), found["target"].iloc[0], ax)
     ax.set_title(_caption(result, found["case"].iloc[0]))
@@ -85,20 +85,17 @@ def losses(result: Result) -> Figure:
 
 def scores(result: Result) -> Figure:
     """R2 of every case with its interval, beside the published values."""
-    table = result.table
-    axes = result.summary["axes"]
+    table, axes = result.table, result.summary["axes"]
     published = result.summary["published"]
-    labels = [", ".join(row) for row in table[axes].itertuples(index=False)]
-    marks = [published.get(f"r2[{label.replace(', ', ',')}]", np.nan) for label in labels]
-    figure = Figure(figsize=(6.2, 1.3 + 0.3 * len(labels)), layout="constrained")
-    values = (table[name].to_numpy(float) for name in ("r2", "r2_low", "r2_high"))
-    bars(
-        labels,
-        *values,
-        np.array(marks, dtype=float),
-        r"$R^2$ on the test stars",
-        figure.subplots(),
-    )
+    cases = table[axes].agg(",".join, axis=1)
+    marks = np.array([published.get(f"r2[{case}]", np.nan) for case in cases], dtype=float)
+    outer, inner = (axes[:1], axes[1:]) if len(axes) > 1 else ([], axes)
+    groups = list(table[outer[0]]) if outer else [""] * len(table)
+    figure = Figure(figsize=(6.2, 1.5 + 0.24 * len(table) + 0.2 * len(set(groups))))
+    figure.set_layout_engine("constrained")
+    value, low, high = (table[name].to_numpy(float) for name in ("r2", "r2_low", "r2_high"))
+    labels = list(table[inner].agg(", ".join, axis=1))
+    bars(labels, groups, value, low, high, marks, r"$R^2$ on the test stars", figure.subplots())
     return figure
 
 

@@ -18,15 +18,12 @@ def text(result: Result, seconds: Mapping[str, float] | None = None) -> str:
         seconds: case -> time that it took, where that was measured just now.
     """
     summary = result.summary
-    conditions = summary["conditions"]
-    plain = {k: v for k, v in conditions.items() if k != "parameters"}
-    given = {**plain, **conditions["parameters"]}
     lines = [
         "",
         f"{summary['experiment']} ({summary['plan']}): {summary['claim']}",
-        ", ".join(f"{name} {_plain(value)}" for name, value in given.items()),
+        conditions_text(result),
         "",
-        *_columns(_rows(result, seconds)),
+        *_columns(rows(result, seconds)),
         "",
     ]
     lines += [f"  {criterion_text(criterion)}" for criterion in summary["criteria"]]
@@ -34,13 +31,21 @@ def text(result: Result, seconds: Mapping[str, float] | None = None) -> str:
     return "\n".join(lines)
 
 
+def conditions_text(result: Result) -> str:
+    """How it was run: profile, seed, data and parameters."""
+    conditions = result.summary["conditions"]
+    given = {k: v for k, v in conditions.items() if k != "parameters"} | conditions["parameters"]
+    return ", ".join(f"{name} {_plain(value)}" for name, value in given.items())
+
+
 def criterion_text(criterion: Mapping[str, Any]) -> str:
     """One line: the criterion, what was found, what that means."""
     return f"{criterion['criterion']}: {interval(criterion)}, {criterion['verdict']}"
 
 
-def interval(found: Mapping[str, float], digits: int = 3) -> str:
-    """A value with its 95 % interval: ``.532 [.480, .580]``."""
+def interval(found: Mapping[str, float]) -> str:
+    """A value with its 95 % interval: ``0.532 [0.480, 0.580]``."""
+    digits = 3 if abs(found["value"]) < 10 else 1
     value, low, high = (f"{found[key]:.{digits}f}" for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 
@@ -50,11 +55,17 @@ def metric_names(table: pd.DataFrame) -> list[str]:
     return [name for name in table if f"{name}_low" in table]
 
 
-def _rows(result: Result, seconds: Mapping[str, float] | None) -> list[dict[str, str]]:
+def rows(result: Result, seconds: Mapping[str, float] | None = None) -> list[dict[str, str]]:
+    """The cases as text by column: scores with intervals, published values beside them.
+
+    Args:
+        result: as stored.
+        seconds: case -> time that it took.
+    """
     table, summary = result.table, result.summary
     names = metric_names(table)
     ends = {f"{name}_{end}" for name in names for end in ("low", "high")}
-    rows = []
+    shown = []
     for record in table.to_dict("records"):
         case = ",".join(record[axis] for axis in summary["axes"])
         row = {}
@@ -69,8 +80,8 @@ def _rows(result: Result, seconds: Mapping[str, float] | None) -> list[dict[str,
                 row[column] = _plain(value)
         if seconds is not None:
             row["seconds"] = f"{seconds[case]:.1f}"
-        rows.append(row)
-    return rows
+        shown.append(row)
+    return shown
 
 
 def _plain(value: object) -> str:

@@ -13,9 +13,7 @@ The same inputs and seed give the same bytes: no dates, seconds or run numbers s
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from stargrav.errors import InputError
-from stargrav.experiments.spec import NOT_JUDGED, Experiment, Judgement, verdict
+from stargrav.experiments.spec import NOT_JUDGED, Experiment, Judgement, evaluate, verdict
 from stargrav.experiments.table import Case, Table
 from stargrav.metrics.estimate import Estimate
 
@@ -83,17 +81,6 @@ class Result:
         return sorted(self.folder.glob("figures/*.png"))
 
 
-@contextmanager
-def whole(folder: Path) -> Iterator[Path]:
-    """A folder to write into that takes the place of `folder` once it is complete."""
-    aside = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    yield aside
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
-
-
 def write(
     folder: Path,
     experiment: Experiment,
@@ -121,7 +108,7 @@ def write(
         "claim": experiment.claim,
         "serves": experiment.serves,
         "verdict": verdict(judgements) if judged else NOT_JUDGED,
-        "criteria": [_criterion(judgement, judged) for judgement in judgements],
+        "criteria": [_criterion(j, experiment.published, judged) for j in judgements],
         "axes": list(table.axes),
         "metrics": {key: _interval(estimate) for key, estimate in metrics.items()},
         "published": dict(experiment.published),
@@ -136,11 +123,18 @@ def write(
     return Result(folder)
 
 
-def _criterion(judgement: Judgement, judged: bool) -> dict[str, Any]:
-    found = judgement.verdict if judged else NOT_JUDGED
+def _criterion(
+    judgement: Judgement, published: Mapping[str, float], judged: bool
+) -> dict[str, Any]:
+    marks = {key: Estimate.exact(value) for key, value in published.items()}
+    try:
+        mark = _short(evaluate(judgement.criterion.expression, marks).value)
+    except KeyError:  # not all of its metrics were published
+        mark = None
     return {
-        "criterion": judgement.criterion,
-        "verdict": found,
+        "criterion": str(judgement.criterion),
+        "verdict": judgement.verdict if judged else NOT_JUDGED,
+        "published": mark,
         **_interval(judgement.estimate),
     }
 

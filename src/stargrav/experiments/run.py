@@ -26,6 +26,7 @@ from stargrav.experiments.results import Result
 from stargrav.experiments.spec import Experiment
 from stargrav.experiments.steps import Bench, bench
 from stargrav.experiments.table import Table
+from stargrav.files import whole
 
 DIGEST_LENGTH = 36  # what MLflow's tables hold
 CONDITIONS = ("source", "splits.magnitude", "dataset.error", "latents.noise_level")
@@ -70,7 +71,7 @@ def run(
             "parameters": resolved,
             **_conditions(settings),
         }
-        with results.whole(out_dir) as folder:
+        with whole(out_dir) as folder:
             result = results.write(folder, experiment, table, conditions)
             figures.draw(result, experiment.figures, folder / "figures")
             _save_model(experiment, table, folder / "model")

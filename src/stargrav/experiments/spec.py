@@ -86,7 +86,7 @@ class Criterion:
             verdict = FAIL
         else:
             verdict = INCONCLUSIVE
-        return Judgement(str(self), estimate, verdict)
+        return Judgement(self, estimate, verdict)
 
     def _inside(self, x: float) -> bool:
         return self.low < x < self.high if self.strict else self.low <= x <= self.high
@@ -101,7 +101,7 @@ class Criterion:
 class Judgement:
     """A criterion, the value of its expression and the verdict on it."""
 
-    criterion: str
+    criterion: Criterion
     estimate: Estimate
     verdict: str
 

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from stargrav.plots.style import COLORS, MUTED, axis_label
 
-FEW = 3000
-BINS = 60
 WINDOWS = 12
 
 
 def predicted_true(truth: np.ndarray, prediction: np.ndarray, target: str, ax: Axes) -> Axes:
-    """Predicted against true label: the stars, or their density where they are many.
+    """Predicted against true label: the stars, coloured by how dense they lie.
 
     Args:
         truth: (n,) true label.
@@ -26,16 +24,20 @@ def predicted_true(truth: np.ndarray, prediction: np.ndarray, target: str, ax: A
         ax: drawn into.
     """
     low, high = _limits(np.concatenate([truth, prediction]))
-    if len(truth) <= FEW:
-        size = np.clip(6000 / len(truth), 5, 22)
-        ax.scatter(truth, prediction, s=size, color=COLORS[0], alpha=0.35, linewidths=0)
-    else:
-        *_, image = ax.hist2d(
-            truth, prediction, bins=BINS, range=[(low, high)] * 2, norm=LogNorm(), cmap="viridis"
-        )
-        ax.figure.colorbar(image, ax=ax, label="stars per bin", pad=0.02)
+    crowd = density(truth, prediction)
+    order = np.argsort(crowd, kind="stable")  # the densest on top
+    size = np.clip(9000 / len(truth), 3, 22)
+    points = ax.scatter(
+        truth[order], prediction[order], s=size, c=crowd[order], cmap="viridis", linewidths=0
+    )
+    bar = ax.figure.colorbar(points, ax=ax, pad=0.02, shrink=0.75, aspect=30)
+    bar.set_label("density of stars, of its maximum")
+    bar.outline.set_visible(False)
     ax.plot([low, high], [low, high], color=MUTED, linewidth=1, linestyle="--", zorder=3)
-    _draw_running(ax, truth, prediction, COLORS[1])
+    centre, low_16, middle, high_84 = running(truth, prediction)
+    ax.plot(centre, middle, color=COLORS[1], label="running median")
+    ax.plot(centre, low_16, color=COLORS[1], linewidth=0.9, linestyle=(0, (4, 2)), label="16–84 %")
+    ax.plot(centre, high_84, color=COLORS[1], linewidth=0.9, linestyle=(0, (4, 2)))
     ax.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     ax.set(xlabel=axis_label(target, "true"), ylabel=axis_label(target, "predicted"))
     return ax
@@ -74,6 +76,28 @@ def running(x: np.ndarray, y: np.ndarray, windows: int = WINDOWS) -> np.ndarray:
     """
     groups = np.array_split(np.argsort(x, kind="stable"), max(1, min(windows, len(x) // 8)))
     return np.array([[np.median(x[g]), *np.percentile(y[g], [16, 50, 84])] for g in groups]).T
+
+
+def density(x: np.ndarray, y: np.ndarray, bins: int = 64, width: float = 3.0) -> np.ndarray:
+    """How dense points lie: their histogram, smoothed, at each of them.
+
+    Args:
+        x: (n,).
+        y: (n,).
+        bins: of the histogram along each axis.
+        width: standard deviation of the smoothing, bins.
+
+    Returns:
+        (n,) density, 1 at the densest point.
+    """
+    counts, *edges = np.histogram2d(x, y, bins=bins, range=[_limits(x), _limits(y)])
+    places = [
+        (values - edge[0]) / (edge[1] - edge[0]) - 0.5
+        for values, edge in zip((x, y), edges, strict=True)
+    ]
+    smooth = gaussian_filter(counts, width, mode="constant")
+    found = map_coordinates(smooth, places, order=1, mode="nearest")
+    return found / found.max()
 
 
 def _draw_running(ax: Axes, x: np.ndarray, y: np.ndarray, color: str) -> None:
