@@ -69,5 +69,5 @@ def read_bosz(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
 
 
 def two_point_resolution(wave: np.ndarray) -> float:
-    """Resolution of a grid that does not say it, taken to have two points per FWHM as BOSZ has."""
-    return float(0.5 / np.median(np.diff(np.log(wave))))
+    """Resolution (three digits) of a grid that does not say it: two points per FWHM, as BOSZ."""
+    return float(f"{0.5 / np.median(np.diff(np.log(wave))):.3g}")

@@ -187,7 +187,8 @@ def draw_stars(
         field_angle: (low, high) or a value [degree].
 
     Returns:
-        n rows (the first ones are the same for any n): id, the labels, redshift (0), mag, seeing, zenith_angle, field_angle.
+        n rows: id, the labels, redshift (0), mag, seeing, zenith_angle, field_angle. The first
+        rows are the same for any n.
 
     Raises:
         InputError: the magnitude is none of the named ones, or a range is empty.
