@@ -39,7 +39,7 @@ def synthesize(
     LABELS has the columns T_eff (K), log_g, M_H, a_M, C_M (dex). OUT holds `wave`, `flux` and
     `para` (M_H, T_eff, log_g, C_M, a_M).
     """
-    from stargrav.stages import commands
+    from stargrav import commands
 
     commands.synthesize(labels, out, resolution, wave, lines)
 
@@ -50,8 +50,8 @@ def synthesize(
 @click.option("--components", type=click.IntRange(1, 200), default=60, show_default=True)
 @click.option("--processes", type=click.IntRange(1), default=None, help="Default: all cores.")
 def library(out: Path, nodes: str, components: int, processes: int | None) -> None:
-    """Build the library of rest-frame spectra anew and write it to OUT; resumes when interrupted."""
-    from stargrav.stages import commands
+    """Build the library of rest-frame spectra and write it to OUT; resumes if interrupted."""
+    from stargrav import commands
 
     commands.library(out, nodes, components, processes)
 
@@ -78,7 +78,7 @@ def simulate(
     source: str,
 ) -> None:
     """An observed data set in pfsspec format; `pandas.read_hdf(OUT)` gives its parameter table."""
-    from stargrav.stages import commands
+    from stargrav import commands
 
     conditions = {"seeing": seeing, "zenith_angle": zenith_angle, "field_angle": field_angle}
     commands.simulate(out, count, mag, conditions, seed, error, source)
@@ -95,7 +95,7 @@ def import_(kind: str, path: Path, out: Path, components: int) -> None:
     bosz: a folder of model files as MAST serves them; grid: HDF5 with wave, flux, para;
     pfsspec: a ready-made data set.
     """
-    from stargrav.stages import commands
+    from stargrav import commands
 
     commands.import_source(kind, path, out, components)
 
@@ -109,7 +109,7 @@ def stage(context: click.Context, name: str) -> None:
     Settings of params.yaml are overridden by --key value, e.g. --profile quick
     --teacher.epochs 3 --source spectra.h5.
     """
-    from stargrav.stages import commands
+    from stargrav import commands
 
     commands.stage(name, overrides(context.args))
 
@@ -123,7 +123,7 @@ def run(context: click.Context, name: str) -> None:
     Settings and parameters of the experiment are overridden by --key value, e.g. --profile
     quick --alpha 0.01 --source spectra.h5.
     """
-    from stargrav.stages import commands
+    from stargrav import commands
 
     commands.run(name, overrides(context.args))
 
@@ -131,7 +131,7 @@ def run(context: click.Context, name: str) -> None:
 @cli.command()
 def report() -> None:
     """Write docs/results.md and its figures from the stored tables."""
-    from stargrav.stages import commands
+    from stargrav import commands
 
     commands.report()
 

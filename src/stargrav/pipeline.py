@@ -78,9 +78,7 @@ def stages(root: Path) -> dict[str, Stage]:
     return {name: _stage(name, body, producer) for name, body in flat.items()}
 
 
-def build(
-    root: Path, name: str, settings: Settings, folders: dict[str, Path], out: Path
-) -> None:
+def build(root: Path, name: str, settings: Settings, folders: dict[str, Path], out: Path) -> None:
     """Build one stage's folder: aside, then renamed, so that it is whole or not there.
 
     Args:
@@ -188,6 +186,13 @@ def hash_tree(path: Path) -> str:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()
+
+
+def hashes(root: Path, stage: Stage, folders: dict[str, Path]) -> dict[str, str]:
+    """Hashes of what a stage reads: each stage's folder, and its code."""
+    found = {need: hash_tree(folders[need]) for need in stage.needs}
+    code = "".join(hash_tree(root / path) for path in stage.code)
+    return {**found, "code": hashlib.sha256(code.encode()).hexdigest()}
 
 
 def stage_key(root: Path, settings: Settings, graph: dict[str, Stage], name: str) -> str:

@@ -1,0 +1,269 @@
+"""What the commands of the command line do, each by calling the modules that know how."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stargrav import pipeline, settings
+from stargrav.errors import InputError
+
+if TYPE_CHECKING:
+    from stargrav.experiments.spec import Experiment
+    from stargrav.settings import Settings
+
+# Labels for which the synthesis is meant, a little beyond those that Stargrav works with.
+SYNTHESIS_RANGES = {
+    "T_eff": (3500.0, 7000.0),
+    "log_g": (0.5, 5.5),
+    "M_H": (-3.0, 1.0),
+    "a_M": (-0.5, 0.75),
+    "C_M": (-1.0, 0.75),
+}
+_MARGIN = 6.0  # FWHM of the smoothing computed beyond the ends of a spectrum
+
+
+def synthesize(
+    labels: Path,
+    out: Path,
+    resolution: float | None,
+    wave: tuple[float, float] | None,
+    lines: Path | None,
+) -> None:
+    """Rest-frame spectra by the synthesiser, as grid HDF5."""
+    from tqdm import tqdm
+
+    from stargrav.data import store
+    from stargrav.data.tables import read_labels
+    from stargrav.observation.transforms import broaden
+    from stargrav.physics import synthesis
+    from stargrav.physics.lines import read_lines
+
+    stars = read_labels(labels, SYNTHESIS_RANGES)
+    low, high = wave or (synthesis.LOW, synthesis.HIGH)
+    if not synthesis.LOW <= low < high <= synthesis.HIGH:
+        allowed = f"LO < HI within {synthesis.LOW:g} to {synthesis.HIGH:g} A"
+        raise InputError("command line", "--wave", f"{low:g} {high:g}", allowed)
+    if resolution is not None and not 100 <= resolution <= synthesis.RESOLUTION / 2:
+        allowed = f"100 to {synthesis.RESOLUTION / 2:g}"
+        raise InputError("command line", "--resolution", f"{resolution:g}", allowed)
+    own = None if lines is None else read_lines(lines)
+    margin = 1 + _MARGIN / resolution if resolution else 1.0
+    grid = synthesis.WAVE
+    grid = grid[(grid >= low / margin) & (grid <= high * margin)]
+    compute = partial(_synthesize_one, grid, own)
+    processes = min(os.cpu_count() or 1, len(stars))
+    context = get_context("forkserver")
+    with ProcessPoolExecutor(processes, context, initializer=_one_thread) as pool:
+        flux = np.stack(list(tqdm(pool.map(compute, stars), total=len(stars), unit="spectrum")))
+    if resolution is not None:
+        flux = broaden(grid, flux, np.inf, resolution)
+    inside = (grid >= low) & (grid <= high)
+    store.write_grid(out, grid[inside], flux[:, inside], stars, resolution)
+
+
+_prepared: dict = {}
+
+
+def _one_thread() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _synthesize_one(grid: np.ndarray, lines: object, labels: np.ndarray) -> np.ndarray:
+    from stargrav.physics.synthesis import Synthesizer
+
+    if "synthesizer" not in _prepared:
+        _prepared["synthesizer"] = Synthesizer(grid, lines)
+    return _prepared["synthesizer"](labels)
+
+
+def library(out: Path, nodes: str, components: int, processes: int | None) -> None:
+    """The library of rest-frame spectra, from the synthesiser."""
+    from stargrav.data import store
+    from stargrav.physics.nodes import NODES, build_library
+
+    parts = out.with_name(f".{out.name}.parts")
+    made = build_library(NODES[nodes], parts, processes or os.cpu_count() or 1, components)
+    store.write_library(out, made, {"nodes": nodes})
+    for part in parts.iterdir():
+        part.unlink()
+    parts.rmdir()
+    print(f"{out}: {np.prod(made.coefficients.shape[:-1])} spectra, {components} components")
+
+
+def simulate(
+    out: Path,
+    count: int,
+    mag: str,
+    conditions: dict[str, float | None],
+    seed: int,
+    error: str,
+    source: str,
+) -> None:
+    """An observed data set in pfsspec format."""
+    from stargrav.data import store
+    from stargrav.data.sources import open_source
+    from stargrav.observation.simulate import Simulator, draw_stars
+    from stargrav.physics.grid import Library
+    from stargrav.stages.dataset import simulate as simulate_batches
+
+    given = {name: value for name, value in conditions.items() if value is not None}
+    for name, value in given.items():
+        low, high = {"seeing": (0.1, 5), "zenith_angle": (0, 75), "field_angle": (0, 0.7)}[name]
+        if not low <= value <= high:
+            key = "--" + name.replace("_", "-")
+            raise InputError("command line", key, f"{value:g}", f"{low:g} to {high:g}")
+    library = open_source(_fetched(source))
+    if not isinstance(library, Library):
+        raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
+    magnitude = _magnitude(mag)
+    rng = np.random.default_rng(seed)
+    stars = draw_stars(count, magnitude, library.ranges, rng, **given)
+    simulator = Simulator(library, error=error)
+    batches = simulate_batches(simulator, stars, seed, out.name)
+    store.write_spectra(out, simulator.wave, batches, stars, {"error": error, "seed": seed})
+    print(
+        f"{out}: {count} spectra, {len(simulator.wave)} pixels, median SNR {stars.snr.median():.2f}"
+    )
+
+
+def import_source(kind: str, path: Path, out: Path, components: int) -> None:
+    """A library or a data set from outside, checked and written as Stargrav reads it fastest."""
+    from stargrav.data import store
+    from stargrav.data.sources import open_source
+    from stargrav.physics.grid import Library
+
+    if kind != "bosz" and path.is_file() and store.kind_of(path) != kind:
+        raise InputError(path, "kind", store.kind_of(path), kind)
+    if kind == "bosz" and not path.is_dir():
+        raise InputError(path, "bosz", "no folder", "a folder of BOSZ model files")
+    if kind == "pfsspec":
+        store.import_spectra(path, out)
+    else:
+        made = open_source(path, components)
+        assert isinstance(made, Library)
+        store.write_library(out, replace(made, name=str(out)), {"source": path.name})
+    print(f"{out}: use it with -P source={out} (mlflow run) or --source {out} (stargrav)")
+
+
+def stage(name: str, overrides: dict[str, str]) -> None:
+    """One stage of the pipeline: by DVC, or for DVC."""
+    root = pipeline.project_root()
+    chosen = settings.load(root / "params.yaml", overrides)
+    if "DVC_STAGE" not in os.environ:
+        pipeline.ensure(root, chosen, name)
+        return
+    graph = pipeline.stages(root)
+    folders = {need: root / graph[need].out for need in graph[name].needs}
+    pipeline.build(root, name, chosen, folders, root / graph[name].out)
+
+
+def run(name: str, overrides: dict[str, str]) -> None:
+    """One experiment, after what it needs; what has not changed is shown again."""
+    from stargrav.experiments import registry
+    from stargrav.experiments.inputs import Inputs
+    from stargrav.experiments.run import log_reused
+    from stargrav.experiments.run import run as run_experiment
+
+    experiments = registry()
+    if name not in experiments:
+        raise InputError("command line", "experiment", name, "one of " + ", ".join(experiments))
+    experiment = experiments[name]
+    root = pipeline.project_root()
+    chosen = settings.load(root / "params.yaml", _sorted_out(experiment, overrides))
+    parameters = chosen.experiments.get(name, {})
+    experiment.resolve(parameters)
+    graph = pipeline.stages(root)
+    target = f"experiment@{name}"
+    uri = settings.tracking_uri(root)
+    inside_dvc = "DVC_STAGE" in os.environ
+    if inside_dvc:
+        folders = {need: root / graph[need].out for need in graph[target].needs}
+        out = root / graph[target].out
+    elif chosen == settings.load(root / "params.yaml"):
+        _run_by_dvc(root, experiment, chosen, uri)
+        return
+    else:
+        folders = pipeline.ensure(root, chosen, target)
+        out = pipeline.variant_folder(root, chosen, graph, target)
+    inputs = Inputs(folders)
+    hashes = pipeline.hashes(root, graph[target], folders)
+    values = chosen.pipeline()
+    if not inside_dvc and out.is_dir():
+        print(f"{target}: unchanged, reused from {out.relative_to(root)}", flush=True)
+        log_reused(experiment, out, inputs, values, hashes, uri)
+        return
+    run_experiment(
+        experiment, parameters, inputs, out, chosen.profile, chosen.seed, values, hashes, uri
+    )
+    if inside_dvc and pipeline.MARK in os.environ:
+        Path(os.environ[pipeline.MARK]).touch()
+
+
+def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) -> None:
+    from stargrav.experiments.inputs import Inputs
+    from stargrav.experiments.run import log_reused
+
+    target = f"experiment@{experiment.name}"
+    with tempfile.TemporaryDirectory() as folder:
+        mark = Path(folder) / "ran"
+        pipeline.dvc(root, "repro", "--pull", target, mark=mark)
+        ran = mark.exists()
+    if ran:
+        return
+    graph = pipeline.stages(root)
+    print(f"{target}: nothing has changed; the stored result is shown again", flush=True)
+    folders = {need: root / graph[need].out for need in graph[target].needs}
+    hashes = pipeline.hashes(root, graph[target], folders)
+    out = root / graph[target].out
+    log_reused(experiment, out, Inputs(folders), chosen.pipeline(), hashes, uri)
+
+
+def report() -> None:
+    """The verdict page."""
+    from stargrav.report import write_report
+
+    root = pipeline.project_root()
+    write_report(root / "artifacts" / "experiments", root / "docs" / "results.md")
+
+
+def _sorted_out(experiment: Experiment, overrides: dict[str, str]) -> dict[str, str]:
+    """Overrides with the experiment's own parameters put under its section."""
+    section = f"experiments.{experiment.name}"
+    chosen = {}
+    for key, value in overrides.items():
+        if key.split(".")[0] in settings.Settings.model_fields:
+            chosen[key] = value
+        elif key in experiment.parameters:
+            chosen[f"{section}.{key}"] = value
+        else:
+            allowed = [*experiment.parameters, *settings.Settings.model_fields]
+            raise InputError("command line", key, value, "one of " + ", ".join(allowed))
+    return chosen
+
+
+def _magnitude(text: str) -> tuple[float, float]:
+    parts = text.split(",")
+    try:
+        low, high = float(parts[0]), float(parts[-1])
+    except ValueError:
+        low, high = 1.0, 0.0
+    if len(parts) > 2 or not 10 <= low <= high <= 30:
+        raise InputError("command line", "--mag", repr(text), "M or LO,HI, within 10 to 30")
+    return low, high
+
+
+def _fetched(source: str) -> Path:
+    path = Path(source)
+    if path.exists() or source != "data/library.h5":
+        return path
+    root = pipeline.project_root()
+    return pipeline.fetch_library(root, settings.load(root / "params.yaml"))
