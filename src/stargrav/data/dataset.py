@@ -43,7 +43,7 @@ def write_dataset(
         InputError: a label is outside the library.
     """
     table = stars.drop(columns=["snr", "snr_norm"], errors="ignore").reset_index(drop=True)
-    simulator.library.check(torch.from_numpy(table[list(LABELS)].to_numpy(dtype=float)))
+    simulator.library.check(torch.tensor(table[list(LABELS)].to_numpy(dtype=float)))
     table["snr"], table["snr_norm"] = 0.0, 0.0
     generator = torch.Generator().manual_seed(seed)
 

@@ -1,0 +1,148 @@
+"""Counts and errors: the published SNR, and what must rise when conditions worsen."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from stargrav.observation import sky
+from stargrav.observation.instrument import PFS_MR
+from stargrav.observation.noise import Conditions, NoiseModel, airmass, fibre_share
+from stargrav.observation.oh import oh_lines
+from stargrav.observation.simulate import Simulator, draw_stars, median, snr
+from stargrav.observation.transforms import pixel_edges
+
+PUBLISHED = {18.0: 87.4, 20.0: 24.0, 21.5: 7.1, 22.0: 4.6, 22.5: 3.0, 23.0: 1.9}
+REFERENCE = Path(__file__).parents[2] / "../shared/reference"
+MODEL = NoiseModel(PFS_MR)
+FLAT = torch.from_numpy((PFS_MR.wave / 8000) ** -2.0).float()[None]
+
+
+def conditions(mag=21.5, seeing=1.0, zenith_angle=22.5, field_angle=0.325):
+    given = np.broadcast_arrays(*map(np.atleast_1d, (mag, seeing, zenith_angle, field_angle)))
+    return Conditions(*(values.astype(float) for values in given))
+
+
+def median_snr(**given):
+    at = conditions(**given)
+    flux = FLAT.expand(len(at.mag), -1)
+    return median(flux / MODEL.error(flux, at)).numpy()
+
+
+def test_pixels_are_those_of_the_arm():
+    wave = PFS_MR.wave
+    assert len(wave) == 4096 and (wave[0], wave[-1]) == (7100.2, 8849.8)
+    np.testing.assert_allclose(np.diff(wave), PFS_MR.step, rtol=1e-9)
+    assert round(PFS_MR.step, 3) == 0.427
+
+
+@pytest.mark.parametrize("mag", PUBLISHED)
+def test_published_snr(mag, library):
+    """Within the 10 % the specification allows, for a flat source and for stars."""
+    assert median_snr(mag=mag)[0] == pytest.approx(PUBLISHED[mag], rel=0.1)
+    rng = np.random.default_rng(0)
+    stars = draw_stars(100, mag, library.ranges, rng, 1.0, 22.5, 0.325)
+    assert float(snr(*Simulator(library)(stars))["median"].median()) == pytest.approx(
+        PUBLISHED[mag], rel=0.1
+    )
+
+
+def test_snr_falls_with_magnitude_seeing_zenith_and_field_angle():
+    assert (np.diff(median_snr(mag=np.arange(17, 25.0, 0.5))) < 0).all()
+    assert (np.diff(median_snr(seeing=np.linspace(0.5, 1.5, 9))) < 0).all()
+    assert (np.diff(median_snr(zenith_angle=np.linspace(0, 45, 9))) < 0).all()
+    assert (np.diff(median_snr(field_angle=np.linspace(0, 0.65, 9))) < 0).all()
+
+
+def test_bright_stars_are_limited_by_their_own_photons():
+    """SNR ~ 10^(-0.2 m) where the star dominates, 10^(-0.4 m) where the background does."""
+    bright, faint = (median_snr(mag=[m, m + 1]) for m in (12.0, 26.0))
+    assert bright[0] / bright[1] == pytest.approx(10**0.2, rel=0.01)
+    assert faint[0] / faint[1] == pytest.approx(10**0.4, rel=0.01)
+
+
+def test_magnitude_and_not_the_unit_of_flux_sets_the_counts():
+    at = conditions()
+    electrons = MODEL.electrons_per_flux(FLAT, at) * FLAT
+    again = MODEL.electrons_per_flux(1e8 * FLAT, at) * (1e8 * FLAT)
+    torch.testing.assert_close(electrons, again, rtol=1e-5, atol=0)
+    brighter = MODEL.electrons_per_flux(FLAT, conditions(mag=19.0)) * FLAT
+    torch.testing.assert_close(brighter, 10 * electrons, rtol=1e-5, atol=0)
+
+
+def test_the_fibre_takes_all_of_a_point_and_little_of_a_blur():
+    diameter = np.full(4, 1.1)
+    share = fibre_share(np.array([0.01, 0.5, 1.5, 30.0]), diameter)
+    assert share[0] == pytest.approx(1, abs=1e-6) and share[-1] < 2e-3
+    assert (np.diff(share) < 0).all()
+    radius = np.linspace(0, 0.55, 20_001)  # integral of the Moffat profile itself
+    core = 1.0 / (2 * np.sqrt(2 ** (1 / 4.765) - 1))
+    profile = 3.765 / np.pi / core**2 * (1 + (radius / core) ** 2) ** -4.765
+    whole = np.trapezoid(profile * 2 * np.pi * radius, radius)
+    assert fibre_share(np.array([1.0]), diameter[:1])[0] == pytest.approx(whole, rel=1e-6)
+
+
+def test_observed_errors_are_unbiased_and_hide_the_spectrum():
+    """They scatter about the noiseless ones, and differ between draws."""
+    flux, at = FLAT.expand(64, -1), conditions(mag=np.full(64, 21.5))
+    exact = MODEL.error(flux, at)
+    one, two = (
+        MODEL.error(flux, at, "observed", torch.Generator().manual_seed(seed)) for seed in (1, 2)
+    )
+    assert torch.isfinite(one).all() and (one > 0).all()
+    assert float((one / exact).mean()) == pytest.approx(1, abs=2e-3)
+    assert float((one / exact).std()) > 2e-3
+    assert not torch.equal(one, two)
+
+
+def test_observed_errors_of_the_faintest_stars_are_finite():
+    flux, at = FLAT.expand(16, -1), conditions(mag=np.full(16, 27.0))
+    error = MODEL.error(flux, at, "observed", torch.Generator().manual_seed(0))
+    assert torch.isfinite(error).all() and (error > 0).all()
+
+
+def test_the_sky_is_conserved_by_its_line_spread_function():
+    edges = pixel_edges(PFS_MR.wave)
+    wave, photons = oh_lines()
+    far = (wave > edges[0] + 15) & (wave < edges[-1] - 15)
+    expected = sky.OH_PHOTONS * photons[far].sum() + sky.O2_PHOTONS
+    sharp = sky.line_emission(edges, 20_000.0)
+    blurred = sky.line_emission(edges, 3_000.0)
+    assert sharp.max() > 2 * blurred.max()
+    edge = sky.OH_PHOTONS * photons[~far].sum()
+    assert expected <= sharp.sum() <= expected + edge
+    assert blurred.sum() == pytest.approx(sharp.sum(), rel=0.02)
+
+
+def test_brightest_airglow_lines_stand_where_atlases_have_them():
+    """Osterbrock & Martel (1992, PASP 104, 76), wavelengths in air plus the refraction of air."""
+    emission = sky.line_emission(pixel_edges(PFS_MR.wave), 5000.0)
+    for air in (7276.4, 7750.6, 7913.7, 8344.6, 8399.2, 8430.2, 8827.1):
+        window = np.abs(PFS_MR.wave - air * 1.000275) < 8
+        peak = PFS_MR.wave[window][np.argmax(emission[window])]
+        assert peak == pytest.approx(air * 1.000275, abs=0.6)
+
+
+def test_the_sky_brightens_from_zenith_to_horizon():
+    brightness = sky.brightening(np.array([0.0, 20.0, 45.0]))
+    assert brightness[0] == pytest.approx(1) and (np.diff(brightness) > 0).all()
+    assert brightness[2] < airmass(45.0)
+
+
+def test_shape_of_the_exposure_time_calculator():
+    """Positions and relative strengths of sky lines follow an independent calculation."""
+    path = REFERENCE / "pfs_mr_noise.h5"
+    if not path.is_file():
+        pytest.skip(f"{path} is absent")
+    with h5py.File(path) as file:
+        theirs = file["variance_per_exposure"][:]
+    at = conditions(mag=20.0)
+    electrons = MODEL.electrons_per_flux(FLAT, at)
+    ours = (MODEL.error(FLAT, at) * electrons) ** 2 - electrons * FLAT
+    ours = ours[0].numpy() / PFS_MR.exposures
+    assert np.corrcoef(np.log(ours), np.log(theirs))[0, 1] > 0.92
+    for rank in (25, 50, 75):
+        ratio = np.percentile(ours, rank) / np.percentile(theirs, rank)
+        assert 0.8 < ratio < 1.3  # its sky has 0.73 of the throughput taken here
