@@ -155,6 +155,7 @@ class BlindSpotUNet(nn.Module):
         for size, after in zip(sizes, sizes[1:], strict=False):
             join += [nn.Conv1d(size, after, 1), nn.LeakyReLU(slope)]
         self.join = nn.Sequential(*join, nn.Conv1d(sizes[-1], 2, 1))
+        self.channels = channels
         self.error_input = error_input
         self.block = 2 ** (depth - 1)
 

@@ -1,0 +1,202 @@
+"""Latents of a data set in one streaming pass.
+
+Spectra are read a batch at a time, noise is added, the teacher's encoder runs once per draw, and
+every layer and pooling that is wanted is read out of the same pass. The noise of a draw belongs to
+the seed and the star's row: it does not depend on the batch size, and draw 0 is the noise
+of the validation and test batches (`data.loader`).
+
+Stored are, for each split, layer and pooling, an array (draws n, d) as .npy, draw after draw, and
+`manifest.json`: what was read out of what, and how.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from stargrav.data.loader import fixed_noise
+from stargrav.errors import InputError
+from stargrav.models.blindspot import BlindSpotUNet
+from stargrav.models.pooling import pool, size
+
+MANIFEST = "manifest.json"
+BATCH_SIZE = 32
+
+
+class Split(NamedTuple):
+    """Spectra of one split.
+
+    Attributes:
+        flux: (n, pixels), clean, over its median; an array or a memory map.
+        error: (n, pixels), 1 sigma, the same unit.
+        rows: (n,) their rows in the data set, which their noise belongs to.
+    """
+
+    flux: np.ndarray
+    error: np.ndarray
+    rows: np.ndarray
+
+
+def extract_latents(
+    splits: Mapping[str, Split],
+    teacher: BlindSpotUNet,
+    readouts: Sequence[tuple[str, str]],
+    folder: Path,
+    noise_level: float = 1.0,
+    draws: int | Mapping[str, int] = 1,
+    seed: int = 42,
+    hashes: Mapping[str, str] | None = None,
+    batch_size: int = BATCH_SIZE,
+    device: torch.device | str = "cpu",
+) -> dict[str, Any]:
+    """Read latents out of a teacher and store them.
+
+    Args:
+        splits: name -> spectra.
+        teacher: the denoiser.
+        readouts: pairs of layer (`models.blindspot.LAYERS`) and pooling (`models.pooling`).
+        folder: where to store them, made if it is not there.
+        noise_level: noise added, in units of the error.
+        draws: of noise for each spectrum, of all splits or by split.
+        seed: of the noise.
+        hashes: further entries of the manifest, such as the data's hash.
+        batch_size: spectra in a pass of the network.
+        device: where the network runs.
+
+    Returns:
+        the manifest.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = {name: draws if isinstance(draws, int) else draws[name] for name in splits}
+    manifest: dict[str, Any] = {
+        "readouts": [list(pair) for pair in readouts],
+        "noise_level": noise_level,
+        "seed": seed,
+        "draws": counts,
+        "spectra": {name: len(spectra.flux) for name, spectra in splits.items()},
+        "teacher": weights_hash(teacher),
+        **(hashes or {}),
+    }
+    teacher = teacher.to(device).eval()
+    for name, spectra in splits.items():
+        shapes = {
+            (layer, pooling): (counts[name] * len(spectra.flux), size(pooling, teacher.channels))
+            for layer, pooling in readouts
+        }
+        arrays = {
+            pair: np.lib.format.open_memmap(
+                _aside(_path(folder, *pair, name)), mode="w+", dtype=np.float32, shape=shape
+            )
+            for pair, shape in shapes.items()
+        }
+        for rows, latents in _passes(
+            spectra, teacher, readouts, noise_level, counts[name], seed, batch_size, device
+        ):
+            for pair, values in latents.items():
+                arrays[pair][rows] = values
+        for pair, array in arrays.items():
+            array.flush()
+            _aside(_path(folder, *pair, name)).replace(_path(folder, *pair, name))
+    path = folder / MANIFEST
+    _aside(path).write_text(json.dumps(manifest, indent=2) + "\n")
+    _aside(path).replace(path)
+    return manifest
+
+
+def read_latents(folder: Path, layer: str, pooling: str, split: str) -> np.ndarray:
+    """Stored latents (draws, n, d) as a read-only memory map.
+
+    Raises:
+        InputError: there are none of this layer, pooling or split, or the file is not whole.
+    """
+    manifest = read_manifest(folder)
+    if [layer, pooling] not in manifest["readouts"]:
+        stored = ", ".join("+".join(pair) for pair in manifest["readouts"])
+        raise InputError(Path(folder) / MANIFEST, "readouts", f"{layer}+{pooling}", stored)
+    if split not in manifest["draws"]:
+        raise InputError(
+            Path(folder) / MANIFEST, "split", split, "one of " + ", ".join(manifest["draws"])
+        )
+    path = _path(Path(folder), layer, pooling, split)
+    try:
+        array = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise InputError(path, "array", str(error).splitlines()[0], "a whole .npy file") from error
+    draws, spectra = manifest["draws"][split], manifest["spectra"][split]
+    if len(array) != draws * spectra:
+        raise InputError(path, "rows", len(array), f"{draws} draws of {spectra} spectra")
+    return array.reshape(draws, spectra, -1)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What latents lie in a folder, and how they were made.
+
+    Raises:
+        InputError: there are none.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(path, "file", "nothing", "stored latents") from None
+    except ValueError as error:
+        raise InputError(path, "JSON", str(error), "valid JSON") from error
+
+
+def weights_hash(model: torch.nn.Module) -> str:
+    """Hash of a network's weights: the same for the same function, whatever file they lie in."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _passes(
+    spectra: Split,
+    teacher: BlindSpotUNet,
+    readouts: Sequence[tuple[str, str]],
+    noise_level: float,
+    draws: int,
+    seed: int,
+    batch_size: int,
+    device: torch.device | str,
+) -> Iterable[tuple[slice, dict[tuple[str, str], np.ndarray]]]:
+    """Rows of the stored arrays, and what belongs there."""
+    count, pixels = spectra.flux.shape
+    names = {layer for layer, _ in readouts}
+    for start in range(0, count, batch_size):
+        stop = min(start + batch_size, count)
+        flux, error = (
+            np.ascontiguousarray(values[start:stop], dtype=np.float32)
+            for values in (spectra.flux, spectra.error)
+        )
+        for draw in range(draws):
+            noise = np.stack(
+                [fixed_noise(seed + draw, row, pixels) for row in spectra.rows[start:stop]]
+            )
+            noisy = flux + np.float32(noise_level) * error * noise
+            with torch.inference_mode():
+                layers = teacher.layers(
+                    torch.from_numpy(noisy).to(device), torch.from_numpy(error).to(device), names
+                )
+                latents = {
+                    (layer, pooling): pool(layers[layer], pooling).float().cpu().numpy()
+                    for layer, pooling in readouts
+                }
+            yield slice(draw * count + start, draw * count + stop), latents
+
+
+def _path(folder: Path, layer: str, pooling: str, split: str) -> Path:
+    return folder / f"{split}-{layer}-{pooling}.npy"
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")

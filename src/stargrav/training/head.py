@@ -1,0 +1,74 @@
+"""Training of a head: labels from latents that are held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from stargrav.models.heads import MlpHead
+from stargrav.training.batches import TensorBatches
+from stargrav.training.fit import Plan, fit
+from stargrav.training.tasks import RegressionTask
+
+BATCH_SIZE = 256
+VALID_BATCH = 8192
+
+
+def train_head(
+    train: tuple[np.ndarray, np.ndarray],
+    valid: tuple[np.ndarray, np.ndarray],
+    plan: Plan,
+    widths: Sequence[int] = (256, 64),
+    dropout: float = 0.1,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-2,
+    batch_size: int = BATCH_SIZE,
+    folder: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+) -> tuple[MlpHead, pd.DataFrame]:
+    """Build and train an MLP head.
+
+    Args:
+        train: latents (n, d) and labels (n,) or (n, k) in their units; several noise draws of a
+            spectrum are several rows.
+        valid: the same, of the validation set.
+        plan: of the training; `monitor="valid_r2"` for the published early stop.
+        widths: of the hidden layers.
+        dropout: share of hidden units left out.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        batch_size: rows in a batch.
+        folder: where training is kept and resumed from.
+        identity: see `fit`; the settings of the head are added to it.
+
+    Returns:
+        the head with its best weights, and its history (see `fit`).
+    """
+    x, y = _tensors(*train)
+    with torch.random.fork_rng():
+        torch.manual_seed(plan.seed)
+        model = MlpHead(x.shape[1], widths, y.shape[1], dropout)
+    model.standardise(x, y)
+    batches = TensorBatches({"x": x, "y": y}, batch_size, torch.Generator())
+    checks = TensorBatches(dict(zip("xy", _tensors(*valid), strict=True)), VALID_BATCH)
+    task = RegressionTask(model, learning_rate, weight_decay)
+    settings = {
+        **model.config,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "batch_size": batch_size,
+    }
+    history = fit(task, batches, checks, plan, folder, {**(identity or {}), **settings})
+    return model, history
+
+
+def _tensors(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
+    labels = torch.as_tensor(np.asarray(y, dtype=np.float32))
+    latents = torch.as_tensor(np.ascontiguousarray(x, dtype=np.float32))
+    return latents, labels[:, None] if labels.ndim == 1 else labels
