@@ -17,8 +17,6 @@ from torch import Tensor
 TILE = 256
 SHORT_KERNEL = 7
 FAST_LENGTHS = sorted({2**a * 3**b * 5**c for a in range(1, 9) for b in (0, 1, 2) for c in (0, 1)})
-    {2**a * 3**b * 5**c for a in range(1, 9) for b in range(3) for c in range(2)}
-)
 
 
 def tile_length(positions: int, kernel: int) -> int:
