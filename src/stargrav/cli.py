@@ -5,12 +5,14 @@ A user's mistake (`InputError`) is one line on stderr and exit code 2.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import click
 
 from stargrav.errors import InputError
+from stargrav.pipeline import MISTAKE, StageError, tell
 
 FREE_KEYS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
@@ -162,8 +164,13 @@ def main() -> None:
     try:
         cli.main(standalone_mode=False)
     except InputError as error:
+        fields = (error.where, error.field, str(error.found), error.expected)
+        tell(MISTAKE, json.dumps(fields))
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
+    except StageError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -130,9 +129,8 @@ def simulate(
     simulator = Simulator(library, error=error)
     batches = simulate_batches(simulator, stars, seed, out.name)
     store.write_spectra(out, simulator.wave, batches, stars, {"error": error, "seed": seed})
-    print(
-        f"{out}: {count} spectra, {len(simulator.wave)} pixels, median SNR {stars.snr.median():.2f}"
-    )
+    snr = f"median SNR {stars['snr'].median():.2f}"
+    print(f"{out}: {count} spectra, {len(simulator.wave)} pixels, {snr}")
 
 
 def import_source(kind: str, path: Path, out: Path, components: int) -> None:
@@ -204,8 +202,7 @@ def run(name: str, overrides: dict[str, str]) -> None:
     run_experiment(
         experiment, parameters, inputs, out, chosen.profile, chosen.seed, values, hashes, uri
     )
-    if inside_dvc and pipeline.MARK in os.environ:
-        Path(os.environ[pipeline.MARK]).touch()
+    pipeline.tell(pipeline.RAN)
 
 
 def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) -> None:
@@ -213,11 +210,7 @@ def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) 
     from stargrav.experiments.run import log_reused
 
     target = f"experiment@{experiment.name}"
-    with tempfile.TemporaryDirectory() as folder:
-        mark = Path(folder) / "ran"
-        pipeline.dvc(root, "repro", "--pull", target, mark=mark)
-        ran = mark.exists()
-    if ran:
+    if pipeline.dvc(root, "repro", "--pull", target):
         return
     graph = pipeline.stages(root)
     print(f"{target}: nothing has changed; the stored result is shown again", flush=True)

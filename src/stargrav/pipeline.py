@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +28,9 @@ from stargrav.files import whole
 from stargrav.settings import Settings
 from stargrav.stages import MODULES, Work
 
-MARK = "STARGRAV_MARK"  # names the file that an experiment touches when it really ran
+# A stage that DVC runs tells the process that called DVC what happened, in the folder named here.
+MESSAGES = "STARGRAV_MESSAGES"
+RAN, MISTAKE = "ran", "mistake.json"
 
 
 @dataclass(frozen=True)
@@ -143,21 +146,38 @@ def variant_folder(root: Path, settings: Settings, graph: dict[str, Stage], name
     return root / "artifacts" / "variants" / f"{name.replace('@', '-')}-{key}"
 
 
-def dvc(root: Path, *arguments: str, mark: Path | None = None) -> None:
+class StageError(RuntimeError):
+    """DVC could not do what it was asked for; it has said why."""
+
+
+def dvc(root: Path, *arguments: str) -> bool:
     """Run DVC of this environment in the project's root.
 
+    Returns:
+        Whether an experiment ran in it.
+
     Raises:
-        InputError: a stage told of a mistake of the user's.
-        RuntimeError: it failed otherwise.
+        InputError: a stage told of a user's mistake; the same error once more.
+        StageError: it failed otherwise.
     """
     environment = dict(os.environ)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    if mark is not None:
-        environment[MARK] = str(mark)
     command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, cwd=root, env=environment, check=False)
-    if done.returncode:
-        raise RuntimeError(f"dvc {' '.join(arguments)}: exit status {done.returncode}")
+    with tempfile.TemporaryDirectory() as folder:
+        environment[MESSAGES] = folder
+        done = subprocess.run(command, cwd=root, env=environment, check=False)
+        mistake = Path(folder) / MISTAKE
+        if mistake.exists():
+            raise InputError(*json.loads(mistake.read_text()))
+        if done.returncode:
+            raise StageError(f"dvc {' '.join(arguments)}: exit status {done.returncode}")
+        return (Path(folder) / RAN).exists()
+
+
+def tell(name: str, content: str = "") -> None:
+    """Leave a message for the process that called DVC, if there is one."""
+    if MESSAGES in os.environ:
+        (Path(os.environ[MESSAGES]) / name).write_text(content)
 
 
 def fetch_library(root: Path, settings: Settings) -> Path:
@@ -167,7 +187,7 @@ def fetch_library(root: Path, settings: Settings) -> Path:
         InputError: there is no such file or folder.
     """
     path = root / settings.source
-    if not path.exists() and settings.source.startswith("data/"):
+    if not path.exists() and settings.source.startswith("data/") and "DVC_STAGE" not in os.environ:
         dvc(root, "pull", "data.dvc")
     if not path.exists():
         expected = "a library (grid HDF5, BOSZ folder) or a pfsspec data set"
