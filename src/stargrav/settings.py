@@ -59,6 +59,8 @@ class Teacher(Section):
     channels: Annotated[int, Field(ge=2, le=256)] = 48
     depth: Annotated[int, Field(ge=2, le=11)] = 9
     kernel: Annotated[int, Field(ge=3, le=63)] = 25
+    stem: Annotated[int, Field(ge=1, le=256)] | None = None
+    hidden: tuple[Positive, ...] = (192, 96, 48)
     loss: Literal["T1", "E1", "E2"] = "T1"
     noise_level: Annotated[float, Field(ge=0, le=2)] = 1.0
     spectra: Positive = 32_000

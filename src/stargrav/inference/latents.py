@@ -175,7 +175,7 @@ def _passes(
     for start in range(0, count, batch_size):
         stop = min(start + batch_size, count)
         flux, error = (
-            np.ascontiguousarray(values[start:stop], dtype=np.float32)
+            np.array(values[start:stop], dtype=np.float32)
             for values in (spectra.flux, spectra.error)
         )
         for draw in range(draws):

@@ -44,7 +44,7 @@ def write(work: Work, split: str, out: Path, limit: int | None = None) -> None:
     stars = splits.read(work.folders["splits"], split)[:limit]
     source = open_source(work.source)
     if not isinstance(source, Library):
-        rows = stars.pop(splits.ROW).to_numpy()
+        rows = stars["id"].to_numpy()
         parts = (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
         batches = ((source.flux[part], source.error[part]) for part in parts)
         store.write_spectra(out, source.wave, batches, stars)

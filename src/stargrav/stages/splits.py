@@ -13,11 +13,10 @@ from stargrav.physics.grid import Library
 from stargrav.stages import Work
 
 TABLE = "stars.csv"
-ROW = "row"  # of a ready-made data set
 
 
 def build(work: Work, out: Path) -> None:
-    """Write `stars.csv`: drawn for a library, or the rows of a ready-made data set."""
+    """Write `stars.csv`: drawn for a library, or of a ready-made data set, `id` being its rows."""
     sizes = work.settings.splits.model_dump(include=set(SPLITS))
     source = open_source(work.source)
     if isinstance(source, Library):
@@ -28,7 +27,7 @@ def build(work: Work, out: Path) -> None:
         split = np.repeat(SPLITS, [len(rows[name]) for name in SPLITS])
         row = np.concatenate([rows[name] for name in SPLITS])
         stars = source.stars.iloc[row].reset_index(drop=True)
-        stars = stars.assign(split=split, **{ROW: row})
+        stars = stars.assign(split=split, id=row)
     stars.to_csv(out / TABLE, index=False)
 
 

@@ -1,0 +1,62 @@
+"""Stage `train@teacher`: the blind-spot denoiser's weights and how its training went.
+
+Its spectra are those of the stars of train and valid, simulated again from library and stars (see
+docs/decisions.md); they and the state of the training lie in the stage's scratch folder, so that
+an interrupted training goes on where it was.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from stargrav import models
+from stargrav.data import store
+from stargrav.data.loader import NoisySpectra
+from stargrav.spectrum import Spectra
+from stargrav.stages import Work, dataset
+from stargrav.training.fit import Plan
+from stargrav.training.teacher import train_teacher
+
+HISTORY = "history.csv"
+SIZES = {"channels", "depth", "kernel", "stem", "hidden"}
+
+
+def build(work: Work, out: Path) -> None:
+    """Train, and write weights, settings and history (without seconds: the same each time)."""
+    chosen = work.settings.teacher
+    train, valid = (_spectra(work, split, chosen.spectra) for split in ("train", "valid"))
+    generator = torch.Generator()
+    train_batches, valid_batches = (
+        NoisySpectra(train, chosen.batch_size, chosen.noise_level, None, True, generator),
+        NoisySpectra(valid, chosen.batch_size, chosen.noise_level, seed=work.settings.seed),
+    )
+    plan = Plan(
+        epochs=chosen.epochs,
+        patience=chosen.patience,
+        precision=chosen.precision,
+        accelerator=work.settings.accelerator,
+        seed=work.settings.seed,
+        progress="teacher",
+    )
+    teacher, history = train_teacher(
+        train_batches,
+        valid_batches,
+        chosen.model_dump(include=SIZES),
+        plan,
+        chosen.loss,
+        chosen.noise_level,
+        chosen.learning_rate,
+        work.scratch,
+    )
+    models.save(teacher, out, **chosen.model_dump(exclude=SIZES))
+    history.drop(columns="seconds").to_csv(out / HISTORY, index=False)
+
+
+def _spectra(work: Work, split: str, limit: int) -> Spectra:
+    work.scratch.mkdir(parents=True, exist_ok=True)
+    path = work.scratch / f"{split}.h5"
+    if not path.exists():
+        dataset.write(work, split, path, limit)
+    return store.read_spectra(path)
