@@ -101,7 +101,7 @@ def test_cn_cross_section_follows_the_published_line_list():
 
 def test_tio_band_heads_stand_where_published():
     wave = np.append(WAVE, WAVE[-1] * np.exp(np.arange(1, 200) * 1e-5))  # delta is just beyond
-    sigma = molecules.sum_lines(tio.lines(), wave, 3000.0, 1.0)
+    sigma = molecules.sum_lines(tio.lines(), wave, 3000.0, 1.0)[0]
     air = _air(wave)
     found = []
     for head in TIO_HEADS:
@@ -122,6 +122,16 @@ def test_tio_vibration_meets_measured_constants():
         state: np.diff(tio.vibration(state).energy)[0] for state in ("A3Phi", "B3Pi", "E3Pi")
     }
     assert spacing == pytest.approx({"A3Phi": 859.9, "B3Pi": 864.2, "E3Pi": 913.0}, abs=1.0)
+
+
+@pytest.mark.parametrize(("system", "nanoseconds"), [("gamma", 103.3), ("gamma'", 65.6)])
+def test_tio_moments_give_the_measured_lifetimes(system, nanoseconds):
+    """Hedgecock, Naulin & Costes (1995, A&A 304, 667), v' = 0; A = 64 pi^4 nu^3 mu^2 / 3 h."""
+    row = next(r for r in tio.read_table("tio_systems.csv") if r["system"] == system)
+    upper, lower = tio.vibration(row["upper"]), tio.vibration(row["lower"])
+    wavenumber = upper.energy[0] - lower.energy
+    rate = 3.136e-7 * (wavenumber**3 * tio.transition_moments(row)[0] ** 2).sum()
+    assert 1e9 / rate == pytest.approx(nanoseconds, rel=0.08)
 
 
 def test_tio_isotopes_shift_the_0_1_head_by_the_vibrational_ratio():
@@ -183,7 +193,7 @@ def test_interpolated_layers_meet_the_sum_of_lines(name, temperature):
     wave = 7090 * np.exp(np.arange(3000) * 1e-5)
     partition = equation_of_state.partition_function(name, temperature)
     lines = {"CN": cn, "TiO": tio}[name].lines()
-    direct = molecules.sum_lines(lines, wave, temperature, float(partition))
+    direct = molecules.sum_lines(lines, wave, temperature, partition)[0]
     layer = molecules.cross_section(name, wave, temperature)[0]
     strong = direct > 0.01 * direct.max()
     np.testing.assert_allclose(layer[strong], direct[strong], rtol=0.03)
@@ -204,7 +214,7 @@ def test_a_line_has_the_doppler_width_of_its_gas():
     """One lone line: second moment of the profile = kT/m + xi^2 / 2."""
     lines = molecules.MolecularLines(np.array([12_500.0]), np.array([0.0]), np.array([1.0]), 26.0)
     wave = 8000 * np.exp(np.linspace(-5e-5, 5e-5, 1001))
-    sigma = molecules.sum_lines(lines, wave, 4000.0, 1.0)
+    sigma = molecules.sum_lines(lines, wave, 4000.0, 1.0)[0]
     velocity = 299_792.458 * np.log(wave / 8000)
     variance = (sigma * velocity**2).sum() / sigma.sum()
     assert variance == pytest.approx(8.314e-3 * 4000 / 26.0 + 2.0, rel=0.03)

@@ -15,7 +15,7 @@ on it; `partition_function` sums the levels of the line lists themselves, as a c
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -56,9 +56,9 @@ def _node_partition(name: str) -> np.ndarray:
 
 
 def sum_lines(
-    lines: MolecularLines, wave: np.ndarray, temperature: float, partition: float
+    lines: MolecularLines, wave: np.ndarray, temperature: np.ndarray, partition: np.ndarray
 ) -> np.ndarray:
-    """Cross section of all lines at one temperature.
+    """Cross sections of all lines together.
 
     The lines are collected on a fine grid in ln(wavelength), on which every profile has the same
     width, and convolved there.
@@ -66,59 +66,60 @@ def sum_lines(
     Args:
         lines: of the molecule.
         wave: (n,) vacuum wavelength, A, increasing.
-        temperature: K.
-        partition: partition function at this temperature.
+        temperature: (L,) K.
+        partition: (L,) partition function at these temperatures.
 
     Returns:
-        (n,) cm^2 per molecule.
+        (L, n) cm^2 per molecule.
     """
+    temperature, partition = np.atleast_1d(temperature, partition)
     thermal = 2 * K_BOLTZMANN_CGS * temperature / (lines.mass * ATOMIC_MASS_UNIT_G)
     width = np.sqrt(thermal + (MICROTURBULENCE_KM_S * 1e5) ** 2) / C_CGS / FINE_STEP
-    margin = int(np.ceil(6 * width))
+    margin = int(np.ceil(4 * width.max()))
     start = np.log(wave[0]) - margin * FINE_STEP
     size = int(np.ceil((np.log(wave[-1]) - start) / FINE_STEP)) + margin + 2
     place = (np.log(1e8 / lines.wavenumber) - start) / FINE_STEP
     inside = (place >= 0) & (place < size - 1)
-    nu, place = lines.wavenumber[inside], place[inside]
-    strength = lines.gf[inside] * np.exp(-HC_CM_K * lines.energy[inside] / temperature)
-    strength *= -np.expm1(-HC_CM_K * nu / temperature) / nu  # per unit ln(wavelength)
-    left = place.astype(int)
-    share = place - left
-    collected = np.bincount(left, strength * (1 - share), size)
-    collected += np.bincount(left + 1, strength * share, size)
+    left = place[inside].astype(int)
+    share = place[inside] - left
+    gf, energy = lines.gf[inside], -HC_CM_K * lines.energy[inside]
+    nu = 1e8 * np.exp(-start - FINE_STEP * np.arange(size))
     offset = np.arange(-margin, margin + 1)
-    kernel = np.exp(-((offset / width) ** 2))
-    kernel *= LINE_STRENGTH_CM / (partition * FINE_STEP * kernel.sum())
-    padded = size + 2 * margin
-    smooth = np.fft.irfft(np.fft.rfft(collected, padded) * np.fft.rfft(kernel, padded), padded)
-    fine = np.maximum(smooth[margin : margin + size], 0)
-    return np.interp((np.log(wave) - start) / FINE_STEP, np.arange(size), fine)
-
-
-_TABLES: dict[tuple[str, bytes], np.ndarray] = {}
+    result = np.empty((temperature.size, len(wave)))
+    for row, t, q, w in zip(result, temperature, partition, width, strict=True):
+        strength = gf * np.exp(energy / t)
+        right = strength * share
+        collected = np.bincount(left, strength - right, size)
+        collected[1:] += np.bincount(left, right, size)[:-1]
+        collected *= -np.expm1(-HC_CM_K * nu / t) / nu  # per unit ln(wavelength)
+        kernel = np.exp(-((offset / w) ** 2))
+        kernel *= LINE_STRENGTH_CM / (q * FINE_STEP * kernel.sum())
+        fine = np.convolve(collected, kernel, "same")
+        row[:] = np.interp((np.log(wave) - start) / FINE_STEP, np.arange(size), fine)
+    return result
 
 
 def table(name: str, wave: np.ndarray) -> np.ndarray:
-    """Cross sections at the temperatures of `TEMPERATURES`, kept for the wavelength grid.
+    """Cross sections at the temperatures of `TEMPERATURES`, kept for the last wavelength grids.
 
     Args:
         name: one of `MOLECULES`.
         wave: (n,) vacuum wavelength, A, increasing.
 
     Returns:
-        (12, n) float32, cm^2 per molecule; `weights(name, temperature) @ table(name, wave)` is
-        the cross section of layers.
+        (12, n) float32, cm^2 per molecule, read-only; `weights(name, temperature) @ table(name,
+        wave)` is the cross section of layers.
     """
-    wave = np.ascontiguousarray(wave, float)
-    key = name, wave.tobytes()
-    if key not in _TABLES:
-        lines = _LINES[name]()
-        rows = [
-            sum_lines(lines, wave, t, q)
-            for t, q in zip(TEMPERATURES, _node_partition(name), strict=True)
-        ]
-        _TABLES[key] = np.array(rows, np.float32)
-    return _TABLES[key]
+    return _table(name, np.asarray(wave, float).tobytes())
+
+
+@lru_cache(maxsize=8)
+def _table(name: str, wave_bytes: bytes) -> np.ndarray:
+    wave = np.frombuffer(wave_bytes)
+    result = sum_lines(_LINES[name](), wave, TEMPERATURES, _node_partition(name))
+    result = result.astype(np.float32)
+    result.flags.writeable = False
+    return result
 
 
 def weights(name: str, temperature: np.ndarray) -> np.ndarray:

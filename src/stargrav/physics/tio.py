@@ -100,16 +100,15 @@ def vibration(state: str) -> Vibration:
 
 
 def transition_moments(system: dict[str, str]) -> np.ndarray:
-    """(v_upper, v_lower) matrix elements of mu_q in debye, q = Lambda' - Lambda''.
+    """(v_upper, v_lower) transition moments between levels of definite parity, debye.
 
-    From the Cartesian moment to the spherical component: sqrt 2, but 1 when one Lambda is 0.
+    That is sqrt 2 times the Cartesian moment: from mu_x to the spherical component where both
+    Lambda > 0, from one to both senses of Lambda where the lower Lambda is 0.
     """
     r0, mu0, k = (float(system[key]) for key in ("r0", "mu0", "k"))
     mu = mu0 * (0.5 + np.arctan(k * (R_GRID - r0)) / np.pi)
-    sigma_state = _states()[system["lower"]]["lambda"] == 0
     lower, upper = vibration(system["lower"]), vibration(system["upper"])
-    moments = upper.wavefunction.T @ (mu[:, None] * lower.wavefunction)
-    return moments * (1.0 if sigma_state else np.sqrt(2.0))
+    return np.sqrt(2) * upper.wavefunction.T @ (mu[:, None] * lower.wavefunction)
 
 
 @dataclass(frozen=True)
