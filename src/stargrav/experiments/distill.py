@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from stargrav.experiments.spec import Count, NonNegative, at_least, experiment
-from stargrav.experiments.steps import fit, latents, over, score, training_sizes
+from stargrav.experiments.spec import (
+    Count,
+    Fraction,
+    NonNegative,
+    Rate,
+    at_least,
+    experiment,
+    more_than,
+)
+from stargrav.experiments.steps import Mlp, fit, latents, over, score, training_sizes
 from stargrav.experiments.table import Table
-from stargrav.labels import LABELS
 from stargrav.models.probes import lightgbm, ols, ridge
 
 SIZES = (1_000, 32_000, 100_000)
+NEEDS = ("dataset", "train@teacher", "latents")
 
 
 @experiment(
     plan="distill 1.1",
-    claim="The teacher's deepest layer, averaged over the spectrum, tells log g to linear models",
+    claim="The teacher's deepest layer, averaged over the spectrum, tells log g to simple models",
     accept=[at_least("r2[log_g,ridge,all]", 0.5), at_least("r2[log_g,lightgbm,all]", 0.25)],
     published={
         "r2[T_eff,ridge,all]": 0.9775,
@@ -23,16 +31,52 @@ SIZES = (1_000, 32_000, 100_000)
         "r2[a_M,ridge,all]": 0.1908,
         "r2[C_M,ridge,all]": 0.1396,
     },
-    needs=("dataset", "latents"),
+    needs=NEEDS,
     figures=("scores", "predicted", "residual"),
     serves="log_g,ridge,all",
 )
 def linear_probe(alpha: NonNegative = 1e-3, leaves: Count = 15, trees: Count = 50) -> Table:
-    """Each label from enc_last + global_mean; OLS, Ridge and LightGBM at growing sizes."""
+    """Each label from enc_last + global_mean, by OLS, Ridge and LightGBM at growing sizes."""
     z = latents("enc_last", "global_mean")
-    probes = {"ols": ols(), "ridge": ridge(alpha), "lightgbm": lightgbm(leaves, trees)}
-    table = over(label=LABELS, probe=probes, size=training_sizes(z.train, SIZES))
+    table = over(
+        label=z.train.varying_labels(),
+        probe={"ols": ols(), "ridge": ridge(alpha), "lightgbm": lightgbm(leaves, trees)},
+        size=training_sizes(z.train, SIZES),
+    )
     for case in table:
-        model = fit(case.probe, z.train.first(case.size), z.valid, target=case.label)
+        model = fit(case.probe, case.size, z.valid, target=case.label)
         case.record(score(model, z.test))
+    return table
+
+
+@experiment(
+    plan="distill 2.2a",
+    claim="A small network reads more log g from the frozen encoder's latent than a linear model",
+    accept=[more_than("r2[mlp] - r2[ridge]", 0.0)],
+    published={
+        "r2[ridge]": 0.5516,
+        "r2[mlp]": 0.6117,
+        "mae[mlp]": 0.5747,
+        "rmse[mlp]": 0.7436,
+    },
+    needs=NEEDS,
+    figures=("losses", "predicted", "residual", "scores"),
+    serves="mlp",
+)
+def encoder_mlp(
+    alpha: NonNegative = 1e-3,
+    widths: tuple[Count, ...] = (256, 64),
+    dropout: Fraction = 0.1,
+    learning_rate: Rate = 1e-3,
+    weight_decay: NonNegative = 1e-2,
+    batch_size: Count = 256,
+    epochs: Count = 200,
+    patience: Count = 15,
+) -> Table:
+    """log g from enc_pre_latent + seg_mean_8, by Ridge and by a network on the same latents."""
+    z = latents("enc_pre_latent", "seg_mean_8")
+    mlp = Mlp(widths, dropout, learning_rate, weight_decay, batch_size, epochs, patience)
+    table = over(model={"ridge": ridge(alpha), "mlp": mlp})
+    for case in table:
+        case.record(score(fit(case.model, z.train, z.valid), z.test))
     return table

@@ -5,6 +5,62 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stargrav.data import store
+from stargrav.errors import InputError
+from stargrav.inference.latents import read_latents
+from stargrav.labels import LABELS
+
+COLUMNS = (*LABELS, "mag", "snr")  # of the stars, where the data set has them
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The stars of one split as a model sees them.
+
+    Args:
+        features: (draws, n, f) features of each star in each noise draw; may be a memory map.
+        stars: column -> (n,) labels, mag and snr.
+        readout: layer and pooling that the features were read from.
+    """
+
+    features: np.ndarray
+    stars: Mapping[str, np.ndarray]
+    readout: tuple[str, str] | None = None
+
+    def __len__(self) -> int:
+        return self.features.shape[1]
+
+    def sample(self, n: int, seed: int) -> Part:
+        """n random stars in all their draws; a smaller sample is part of a larger one."""
+        if n >= len(self):
+            return self
+        rows = np.sort(np.random.default_rng([seed, len(self)]).permutation(len(self))[:n])
+        stars = {name: column[rows] for name, column in self.stars.items()}
+        return Part(self.features[:, rows], stars, self.readout)
+
+    def rows(self) -> np.ndarray:
+        """(draws * n, f) features, draw after draw."""
+        return self.features.reshape(-1, self.features.shape[-1])
+
+    def label(self, target: str) -> np.ndarray:
+        """(draws * n,) a label beside `rows`."""
+        return np.tile(self.stars[target], len(self.features))
+
+    def varying_labels(self) -> tuple[str, ...]:
+        """Labels that are not the same for all stars, as some are in a foreign data set."""
+        return tuple(name for name in LABELS if np.ptp(self.stars[name]) > 0)
+
+
+class Parts(NamedTuple):
+    """The three splits; nothing is fitted on test, nothing chosen by it."""
+
+    train: Part
+    valid: Part
+    test: Part
 
 
 @dataclass(frozen=True)
@@ -16,3 +72,35 @@ class Inputs:
     """
 
     folders: Mapping[str, Path]
+
+    def folder(self, stage: str) -> Path:
+        """The folder of a stage.
+
+        Raises:
+            InputError: the stage was not made.
+        """
+        if not self.folders.get(stage, Path("missing")).is_dir():
+            raise InputError(self.folders.get(stage, stage), stage, "nothing", "its folder")
+        return self.folders[stage]
+
+    def latents(self, layer: str, pooling: str) -> Parts:
+        """The teacher's latents of the three splits, with the labels of their stars.
+
+        Args:
+            layer: of `models.blindspot.LAYERS`.
+            pooling: `global_mean`, `mean_max` or `seg_mean_K`.
+
+        Raises:
+            InputError: no such latents are stored, or not those of this data set.
+        """
+        parts = []
+        for split in Parts._fields:
+            features = read_latents(self.folder("latents"), layer, pooling, split)
+            path = self.folder("dataset") / f"{split}.h5"
+            stars = store.read_spectra(path).stars
+            if len(stars) != features.shape[1]:
+                found = f"{features.shape[1]} latents"
+                raise InputError(self.folder("latents"), split, found, f"{len(stars)}, as stars")
+            columns = {name: stars[name].to_numpy(float) for name in COLUMNS if name in stars}
+            parts.append(Part(features, columns, (layer, pooling)))
+        return Parts(*parts)

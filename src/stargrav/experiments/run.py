@@ -7,28 +7,35 @@ the same metrics, table, figures and verdict as when it was measured.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
 
-from stargrav.experiments import figures, results
+import stargrav
+from stargrav.data import store
+from stargrav.experiments import figures, results, served
 from stargrav.experiments.inputs import Inputs
 from stargrav.experiments.present import criterion_text, text
 from stargrav.experiments.results import Result
 from stargrav.experiments.spec import Experiment
 from stargrav.experiments.steps import Bench, bench
-from stargrav.experiments.table import Table
 from stargrav.files import whole
 
 DIGEST_LENGTH = 36  # what MLflow's tables hold
+SERVING = ("lightgbm", "numpy", "safetensors", "scikit-learn", "skops", "torch")
 CONDITIONS = ("source", "splits.magnitude", "dataset.error", "latents.noise_level")
 
 
@@ -60,25 +67,28 @@ def run(
         InputError: a parameter or an input cannot be used.
     """
     resolved = experiment.resolve(parameters)
+    scratch = out_dir.with_name(f".{out_dir.name}.training")
+    accelerator = settings.get("accelerator", "auto")
     with _mlflow_run(experiment, tracking_uri):
         started = time.perf_counter()
-        with bench(Bench(inputs, seed, settings.get("accelerator", "auto"))):
+        with bench(Bench(inputs, seed, accelerator, scratch, hashes)):
             table = experiment.function(**resolved)
         seconds = time.perf_counter() - started
-        conditions = {
-            "profile": profile,
-            "seed": seed,
-            "parameters": resolved,
-            **_conditions(settings),
-        }
+        conditions = {"profile": profile, "seed": seed, "parameters": resolved}
+        conditions |= _conditions(settings)
         with whole(out_dir) as folder:
             result = results.write(folder, experiment, table, conditions)
             figures.draw(result, experiment.figures, folder / "figures")
-            _save_model(experiment, table, folder / "model")
+            if experiment.serves is not None:
+                fitted = table.case(experiment.serves).score.model
+                served.store(fitted, inputs.folder("train@teacher"), folder / "model")
+        shutil.rmtree(scratch, ignore_errors=True)
         result = Result(out_dir)
         if tracking_uri is not None:
             _log(result, experiment, inputs, settings, hashes, reused=False)
             mlflow.log_metric("seconds", seconds)
+            if experiment.serves is not None:
+                _log_model(result, inputs)
     print(text(result, {case.key: case.seconds for case in table.cases}))
     return result
 
@@ -152,13 +162,6 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _save_model(experiment: Experiment, table: Table, folder: Path) -> None:
-    for case in table.cases:
-        if case.key == experiment.serves:
-            folder.mkdir()
-            case.score.model.save(folder)
-
-
 def _log(
     result: Result,
     experiment: Experiment,
@@ -177,7 +180,7 @@ def _log(
         tags[f"criterion.{number}"] = criterion_text(criterion)
     mlflow.set_tags({**tags, "profile": summary["conditions"]["profile"], "reused": reused})
     for stage in experiment.needs:
-        source = LocalArtifactDatasetSource(inputs.folders[stage].resolve().as_uri())
+        source = LocalArtifactDatasetSource(inputs.folder(stage).resolve().as_uri())
         digest = hashes[stage][:DIGEST_LENGTH] if stage in hashes else None
         mlflow.log_input(MetaDataset(source, name=stage, digest=digest), context="experiment")
     _log_metrics(summary["metrics"])
@@ -189,6 +192,27 @@ def _log(
     if len(result.table) > 1:
         for row in result.table.to_dict("records"):
             _log_case(result, row)
+
+
+def _log_model(result: Result, inputs: Inputs) -> None:
+    """The served model, as files that MLflow loads by `served._load_pyfunc`: nothing pickled."""
+    spectra = store.read_spectra(inputs.folder("dataset") / "test.h5")
+    example = {"flux": np.array(spectra.flux[:2]), "error": np.array(spectra.error[:2])}
+    *_, target = served.read(result.folder / "model")
+    numbers = np.dtype(np.float32)
+    pixels = (-1, len(spectra.wave))
+    mlflow.pyfunc.log_model(
+        name="model",
+        loader_module=served.__name__,
+        data_path=str(result.folder / "model"),
+        code_paths=[str(Path(stargrav.__file__).parent)],
+        signature=ModelSignature(
+            inputs=Schema([TensorSpec(numbers, pixels, name) for name in example]),
+            outputs=Schema([TensorSpec(numbers, (-1,), target)]),
+        ),
+        input_example=example,
+        pip_requirements=[f"{name}=={version(name).split('+')[0]}" for name in SERVING],
+    )
 
 
 def _log_case(result: Result, row: Mapping[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """The verbs that experiments are written in: latents, fit, predict, score, over.
 
-They work on the bench that the runner has set: which data, which seed. A verb that only one
-experiment needs is written beside it first.
+They work on the bench that the runner has set: which data, which seed. Comparing two models is
+arithmetic between their scores (`metrics.estimate`), in a criterion or in a case's record. A verb
+that only one experiment needs is written beside it first.
 """
 
 from __future__ import annotations
@@ -9,58 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from sklearn.base import RegressorMixin, clone
 
+from stargrav.experiments.inputs import Inputs, Part, Parts
 from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import regression_scores
+from stargrav.training.fit import Plan
+from stargrav.training.head import train_head
 
-__all__ = ["Part", "Parts", "fit", "latents", "over", "predict", "score", "training_sizes"]
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """The stars of one split as a model sees them.
-
-    Args:
-        features: (draws, n, f) features of each star in each noise draw.
-        stars: column -> (n,) labels, mag and snr.
-    """
-
-    features: np.ndarray
-    stars: Mapping[str, np.ndarray]
-
-    def __len__(self) -> int:
-        return self.features.shape[1]
-
-    def first(self, n: int) -> Part:
-        """The first n stars; splits are in random order, so these are a random sample."""
-        return Part(self.features[:, :n], {name: c[:n] for name, c in self.stars.items()})
-
-    def rows(self) -> np.ndarray:
-        """(draws * n, f) features, draw after draw."""
-        return self.features.reshape(-1, self.features.shape[-1])
-
-    def label(self, target: str) -> np.ndarray:
-        """(draws * n,) a label beside `rows`."""
-        return np.tile(self.stars[target], len(self.features))
-
-
-class Parts(NamedTuple):
-    """The three splits; nothing is fitted on test, nothing chosen by it."""
-
-    train: Part
-    valid: Part
-    test: Part
-
-
-class Source(Protocol):
-    """Where the bench takes its data from; `experiments.inputs.Inputs`, or a test's own."""
-
-    def latents(self, layer: str, pooling: str, noise_level: float, split: str) -> Part: ...
+__all__ = ["Mlp", "fit", "latents", "over", "predict", "score", "training_sizes"]
 
 
 @dataclass(frozen=True)
@@ -68,14 +32,67 @@ class Bench:
     """What the runner sets for the verbs.
 
     Args:
-        source: of the data.
+        inputs: where the data lie.
         seed: of everything random in the experiment.
         accelerator: for training: auto, cpu or gpu.
+        scratch: a folder that outlives an interruption, for trainings to go on from.
+        hashes: of the data and the code, which tell one training from another.
     """
 
-    source: Source
+    inputs: Inputs
     seed: int
     accelerator: str = "auto"
+    scratch: Path | None = None
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    trainings: Iterator[int] = field(default_factory=count)
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """A perceptron to be trained on features, by AdamW, stopped by the R2 of the valid stars.
+
+    Args:
+        widths: of the hidden layers.
+        dropout: share of hidden units left out in training.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        batch_size: rows in a batch.
+        epochs: at most so many.
+        patience: epochs without improvement before it stops.
+    """
+
+    widths: Sequence[int]
+    dropout: float
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+    epochs: int
+    patience: int
+
+
+class Predicts(Protocol):
+    """What has been fitted: (n, f) features -> (n,) label in its unit."""
+
+    def predict(self, x: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted probe or network.
+
+    Args:
+        estimator: answers in the label's unit.
+        target: the label.
+        readout: layer and pooling that it reads.
+        columns: of its row in the table: numbers of stars and noise draws.
+        history: one mapping per epoch, where it was trained in epochs.
+    """
+
+    estimator: Predicts
+    target: str
+    readout: tuple[str, str] | None
+    columns: Mapping[str, int]
+    history: Sequence[Mapping[str, float]] = ()
 
 
 _BENCH: ContextVar[Bench] = ContextVar("bench")
@@ -91,73 +108,49 @@ def bench(found: Bench) -> Iterator[None]:
         _BENCH.reset(token)
 
 
-def latents(layer: str, pooling: str, noise_level: float = 1.0) -> Parts:
-    """The teacher's latents of the three splits.
-
-    Args:
-        layer: of `models.blindspot.LAYERS`.
-        pooling: `global_mean`, `mean_max` or `seg_mean_K`.
-        noise_level: of the spectra that the teacher saw.
-
-    Raises:
-        InputError: no such latents are stored.
-    """
-    source = _BENCH.get().source
-    return Parts(*(source.latents(layer, pooling, noise_level, split) for split in Parts._fields))
+def latents(layer: str, pooling: str) -> Parts:
+    """The teacher's latents of the three splits; see `Inputs.latents`."""
+    return _BENCH.get().inputs.latents(layer, pooling)
 
 
-def training_sizes(train: Part, sizes: Sequence[int]) -> dict[str, int]:
-    """Training sizes that the split reaches, the largest of them under the name `all`.
+def training_sizes(train: Part, sizes: Sequence[int]) -> dict[str, Part]:
+    """Random samples of the training stars, the largest that is reached under the name `all`.
 
     Args:
         train: the training split.
         sizes: numbers of stars that are wanted.
 
     Returns:
-        label -> number: those that are wanted and there, then `all`, which is the largest wanted
-        or as many as there are.
+        label -> sample: the sizes below the largest that is reached, such as `1k`, then `all`,
+        the largest wanted or as many as there are.
     """
     reached = min(max(sizes), len(train))
     if reached < max(sizes):
-        short = ", ".join(f"{size:,}" for size in sizes if size > reached)
-        print(f"training sizes {short} are cut to the {reached:,} spectra of this profile")
-    return {f"{n // 1000}k" if n % 1000 == 0 else str(n): n for n in sizes if n < reached} | {
-        "all": reached
-    }
+        wanted = ", ".join(f"{size:,}" for size in sizes if size > reached)
+        print(f"training sizes {wanted}: cut to the {reached:,} stars that there are")
+    names = {f"{n // 1000}k" if n % 1000 == 0 else str(n): n for n in sizes if n < reached}
+    seed = _BENCH.get().seed
+    return {name: train.sample(n, seed) for name, n in {**names, "all": reached}.items()}
 
 
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """A fitted probe or network.
-
-    Args:
-        estimator: whose `predict` takes (n, f) features and gives (n,) labels.
-        target: the label.
-        columns: of its row in the table: numbers of stars and noise draws.
-        history: one mapping per epoch, where it was trained in epochs.
-    """
-
-    estimator: object
-    target: str
-    columns: Mapping[str, int]
-    history: Sequence[Mapping[str, float]] = field(default_factory=tuple)
-
-
-def fit(model: RegressorMixin, train: Part, valid: Part, target: str = "log_g") -> Fitted:
-    """Fit a probe, or train a network, on the training stars.
+def fit(model: RegressorMixin | Mlp, train: Part, valid: Part, target: str = "log_g") -> Fitted:
+    """Fit a probe, or train a network, on the training stars in all their noise draws.
 
     Args:
-        model: an unfitted estimator (`models.probes`).
-        train: stars to fit to, in all their noise draws.
+        model: an unfitted estimator (`models.probes`), or a network to be trained.
+        train: stars to fit to.
         valid: stars that decide when training stops; a probe does not look at them.
         target: the label to predict.
     """
     columns = {"n_train": len(train), "draws": len(train.features)}
+    if isinstance(model, Mlp):
+        estimator, history = _train(model, train, valid, target)
+        return Fitted(estimator, target, train.readout, columns, history)
     estimator = clone(model)
     if "random_state" in estimator.get_params():
         estimator.set_params(random_state=_BENCH.get().seed)
     estimator.fit(train.rows(), train.label(target))
-    return Fitted(estimator, target, columns)
+    return Fitted(estimator, target, train.readout, columns)
 
 
 def predict(model: Fitted, part: Part) -> Prediction:
@@ -177,3 +170,29 @@ def score(model: Fitted, part: Part) -> Score:
         history=model.history,
         model=model,
     )
+
+
+def _train(
+    model: Mlp, train: Part, valid: Part, target: str
+) -> tuple[Predicts, Sequence[Mapping[str, float]]]:
+    """Train a network; interrupted and called again, it goes on where it was."""
+    found = _BENCH.get()
+    number = next(found.trainings)
+    settings = asdict(model)
+    plan = Plan(
+        epochs=settings.pop("epochs"),
+        patience=settings.pop("patience"),
+        monitor="valid_r2",
+        accelerator=found.accelerator,
+        seed=found.seed,
+        progress=f"mlp to {target}",
+    )
+    head, history = train_head(
+        (train.rows(), train.label(target)),
+        (valid.features[0], valid.stars[target]),
+        plan,
+        folder=None if found.scratch is None else found.scratch / str(number),
+        identity={**found.hashes, "target": target, "stars": len(train)},
+        **settings,
+    )
+    return head, history.drop(columns="seconds").to_dict("records")

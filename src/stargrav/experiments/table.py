@@ -107,6 +107,14 @@ class Table:
             if case.score is None:
                 raise RuntimeError(f"nothing was recorded of case {case.key or 'one'}")
 
+    def case(self, key: str) -> Case:
+        """The case of a name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {case.key: case for case in self.cases}[key]
+
     def metrics(self) -> dict[str, Estimate]:
         """All metrics, ``name[case]``, or ``name`` in a table of one case without axes."""
         return {

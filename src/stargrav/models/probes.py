@@ -7,19 +7,21 @@ fit a clone of it.
 
 from __future__ import annotations
 
+import torch
 from lightgbm import LGBMRegressor
-from sklearn.base import RegressorMixin
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from stargrav.models.heads import MlpHead
 
-def ols() -> RegressorMixin:
+
+def ols() -> Pipeline:
     """Ordinary least squares on standardised features."""
     return make_pipeline(StandardScaler(), LinearRegression())
 
 
-def ridge(alpha: float) -> RegressorMixin:
+def ridge(alpha: float) -> Pipeline:
     """Ridge regression on standardised features.
 
     Args:
@@ -28,7 +30,7 @@ def ridge(alpha: float) -> RegressorMixin:
     return make_pipeline(StandardScaler(), Ridge(alpha=alpha))
 
 
-def lightgbm(leaves: int, trees: int) -> RegressorMixin:
+def lightgbm(leaves: int, trees: int) -> LGBMRegressor:
     """Gradient-boosted regression trees, the same for the same `random_state`.
 
     Args:
@@ -43,3 +45,19 @@ def lightgbm(leaves: int, trees: int) -> RegressorMixin:
         n_jobs=0,  # as OpenMP says, so that OMP_NUM_THREADS holds
         verbose=-1,
     )
+
+
+def as_head(probe: Pipeline) -> MlpHead:
+    """A fitted linear probe as a head without hidden layers, which answers the same."""
+    scaler, linear = (step for _, step in probe.steps)
+    head = MlpHead(len(scaler.mean_), widths=(), outputs=1, dropout=0.0)
+    state = {
+        "layers.0.weight": linear.coef_[None],
+        "layers.0.bias": [linear.intercept_],
+        "input_mean": scaler.mean_,
+        "input_deviation": scaler.scale_,
+        "label_mean": [0.0],
+        "label_deviation": [1.0],
+    }
+    head.load_state_dict({k: torch.as_tensor(v, dtype=torch.float32) for k, v in state.items()})
+    return head.eval()

@@ -1,0 +1,116 @@
+"""The served model: from measured spectra to a label, teacher, pooling and head in one.
+
+Its folder holds `teacher/` and `head/` as `models` stores them, and `reads.json`: which layer and
+pooling the head reads, and the label it gives. MLflow loads it through `_load_pyfunc`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.pipeline import Pipeline
+
+from stargrav import models
+from stargrav.errors import InputError
+from stargrav.experiments.steps import Fitted
+from stargrav.models.pooling import pool
+from stargrav.models.probes import as_head
+
+BATCH = 256
+READS = "reads.json"
+
+
+def store(model: Fitted, teacher: Path, folder: Path) -> None:
+    """Store what a fitted model needs to be used on spectra.
+
+    Args:
+        model: a linear probe or a network, fitted to latents.
+        teacher: folder of the teacher whose latents they were.
+        folder: where to.
+    """
+    head = as_head(model.estimator) if isinstance(model.estimator, Pipeline) else model.estimator
+    models.save(head, folder / "head")
+    shutil.copytree(teacher, folder / "teacher")
+    layer, pooling = model.readout
+    reads = {"layer": layer, "pooling": pooling, "target": model.target}
+    (folder / READS).write_text(json.dumps(reads, indent=1) + "\n")
+
+
+def read(folder: Path) -> tuple[str, str, str]:
+    """Layer, pooling and target of a served model.
+
+    Raises:
+        InputError: they are missing or damaged.
+    """
+    path = folder / READS
+    try:
+        reads = json.loads(path.read_text())
+        return reads["layer"], reads["pooling"], reads["target"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(path, "content", repr(error), "layer, pooling and target") from error
+
+
+class ServedModel:
+    """A label from measured spectra.
+
+    Args:
+        folder: as `store` left it.
+
+    Raises:
+        InputError: something in it is missing or damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.layer, self.pooling, self.target = read(Path(folder))
+        self.teacher = models.load(Path(folder) / "teacher")
+        self.head = models.load(Path(folder) / "head")
+
+    def predict(
+        self, spectra: Mapping[str, Any], params: Mapping[str, Any] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Predict the label of measured spectra.
+
+        Args:
+            spectra: `flux` and `error`, each (n, pixels), in one unit; divided here by the median
+                of the flux.
+            params: MLflow's; there are none.
+
+        Returns:
+            label -> (n,), in the label's unit.
+
+        Raises:
+            InputError: a value is not finite, an error negative, or the median not positive.
+        """
+        flux, error = (np.asarray(spectra[key], dtype=np.float32) for key in ("flux", "error"))
+        if flux.ndim != 2 or flux.shape != error.shape:
+            found = f"shapes {flux.shape} and {error.shape}"
+            raise InputError("spectra", "flux, error", found, "two arrays (n, pixels)")
+        for field, good in (
+            ("flux", np.isfinite(flux).all(axis=1) & (np.median(flux, axis=1) > 0)),
+            ("error", np.isfinite(error).all(axis=1) & (error >= 0).all(axis=1)),
+        ):
+            if not good.all():
+                row = int(np.flatnonzero(~good)[0])
+                expected = "finite, flux of positive median, error not negative"
+                raise InputError("spectra", f"{field}, row {row}", "a value of no use", expected)
+        level = np.median(flux, axis=1, keepdims=True)
+        flux, error = flux / level, error / level
+        batches = (slice(i, i + BATCH) for i in range(0, len(flux), BATCH))
+        parts = [self._batch(flux[batch], error[batch]) for batch in batches]
+        return {self.target: np.concatenate(parts).astype(np.float32)}
+
+    @torch.inference_mode()
+    def _batch(self, flux: np.ndarray, error: np.ndarray) -> np.ndarray:
+        layers = self.teacher.layers(torch.from_numpy(flux), torch.from_numpy(error), [self.layer])
+        return np.asarray(self.head.predict(pool(layers[self.layer], self.pooling).numpy()))
+
+
+def _load_pyfunc(folder: str) -> ServedModel:
+    """What MLflow calls to load the model; the name is MLflow's."""
+    return ServedModel(Path(folder))
