@@ -2,15 +2,13 @@ r"""The model atmosphere: temperature and pressure against optical depth.
 
 Temperature is that of flux-constant, line-blanketed and convective models, never grey: the
 Sun's, scaled with the effective temperature at equal continuum optical depth, and corrected to
-first order for what effective temperature and gravity change (line blanketing and its
-molecules, where convection sets in),
+first order for what temperature, gravity and metallicity change (line blanketing, its molecules,
+where convection sets in),
 
-    T / T_eff = theta_Sun(tau) + theta_T(tau) dT_eff + theta_g(tau) d log g + cooling,
+    T / T_eff = theta_Sun(tau) + theta_T(tau) dT_eff + theta_g(tau) d log g + theta_M(tau) M_H,
 
-with theta_T, theta_g from three more models of other T_eff and log g (MARCS, Gustafsson et al.
-2008, A&A 486, 951; `tables/temperature_structure.csv`).  Lines cool the surface less where
-metals are few: a fraction -LINE_COOLING M_H of the way back to a grey surface.  That one number
-is calibrated, on how deep the Ca II triplet is in BOSZ spectra of M_H = -1.
+with the three responses fitted to six more models between 4000 and 6000 K, log g 1 to 4.5 and
+M_H -2 to 0 (MARCS, Gustafsson et al. 2008, A&A 486, 951; `tables/temperature_structure.csv`).
 
 Pressure follows from hydrostatic equilibrium,
 
@@ -37,8 +35,6 @@ from stargrav.physics.equation_of_state import State, solve
 
 LOG_TAU = np.concatenate([np.arange(-6.0, -2.9, 0.3), np.linspace(-2.75, 1.6, 24)])
 T_EFF_SUN, LOG_G_SUN = 5777.0, 4.44
-LINE_COOLING = 0.1  # per dex
-_GREY_SURFACE = 0.811  # T / T_eff at the surface of a grey atmosphere (Mihalas 1978, sect. 3-3)
 _SWEEPS = 12
 _TOLERANCE = 1e-3
 
@@ -59,24 +55,24 @@ class Atmosphere:
 
 
 @functools.cache
-def _structure() -> tuple[CubicSpline, CubicSpline, CubicSpline]:
-    """theta of the Sun and its derivatives by T_eff / 1000 K and log g, against log tau."""
+def _structure() -> CubicSpline:
+    """theta of the Sun and its derivatives by T_eff / 1000 K, log g and M_H, against log tau."""
     text = (files("stargrav.physics") / "tables" / "temperature_structure.csv").read_text("utf-8")
     rows = list(csv.DictReader(row for row in text.splitlines() if not row.startswith("#")))
     grid = np.arange(-6.5, 1.701, 0.05)
     offsets, curves = [], []
     for name in dict.fromkeys(row["model"] for row in rows):
         model = [row for row in rows if row["model"] == name]
-        t_eff, log_g = float(model[0]["t_eff"]), float(model[0]["log_g"])
+        t_eff, log_g, m_h = (float(model[0][key]) for key in ("t_eff", "log_g", "m_h"))
         log_tau = np.array([float(row["log_tau_5000"]) for row in model])
         theta = np.array([float(row["temperature_k"]) for row in model]) / t_eff
         curve = PchipInterpolator(log_tau, theta)
         inside = np.clip(grid, log_tau[0], log_tau[-1])
         curves.append(curve(inside) + curve(inside, 1) * (grid - inside))
-        offsets.append([(t_eff - T_EFF_SUN) / 1000, log_g - LOG_G_SUN])
+        offsets.append([(t_eff - T_EFF_SUN) / 1000, log_g - LOG_G_SUN, m_h])
     sun, others = curves[0], np.array(curves[1:])
     response = np.linalg.lstsq(np.array(offsets[1:]), others - sun, rcond=None)[0]
-    return CubicSpline(grid, sun), CubicSpline(grid, response[0]), CubicSpline(grid, response[1])
+    return CubicSpline(grid, np.vstack([sun, response]), axis=1)
 
 
 def temperature(
@@ -93,11 +89,9 @@ def temperature(
     Returns:
         (L,) K.
     """
-    sun, by_t_eff, by_log_g = (curve(log_tau) for curve in _structure())
-    d_t, d_g = (t_eff - T_EFF_SUN) / 1000, log_g - LOG_G_SUN
-    theta = sun + by_t_eff * d_t + by_log_g * d_g
-    excess = np.maximum(_GREY_SURFACE - theta, 0)  # of the grey surface over the blanketed one
-    return t_eff * (theta - LINE_COOLING * metallicity * excess)
+    sun, *response = _structure()(log_tau)
+    offset = ((t_eff - T_EFF_SUN) / 1000, log_g - LOG_G_SUN, metallicity)
+    return t_eff * (sun + sum(d * by for d, by in zip(offset, response, strict=True)))
 
 
 def extinction(wave: np.ndarray, state: State) -> np.ndarray:
@@ -126,7 +120,7 @@ def build(
         t_eff: effective temperature, K.
         log_g: log10 of the gravity in cm/s^2.
         abundance: element -> atoms per hydrogen atom.
-        metallicity: M_H, dex, for the line cooling of the surface.
+        metallicity: M_H, dex, for the temperature structure.
         log_tau: (L,) depths, increasing.
 
     Raises:
