@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +23,7 @@ def write_dataset(
     stars: pd.DataFrame,
     seed: int = 42,
     attributes: Mapping[str, str | float | int] | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
     """Simulate stars and write them in the pfsspec layout.
 
@@ -33,7 +34,8 @@ def write_dataset(
         simulator: library, instrument and kind of error.
         stars: labels, mag and conditions, as `draw_stars` gives.
         seed: of the counts behind `observed` errors.
-        attributes: stored with the file, beside instrument, error and source.
+        attributes: stored with the file, beside instrument and error.
+        progress: told the number of spectra of each batch that is done.
 
     Returns:
         The stars with the columns snr (median over pixels of flux / error) and snr_norm
@@ -55,15 +57,20 @@ def write_dataset(
             table.iloc[rows, table.columns.get_loc(column)] = ratio[key].double().cpu().numpy()
         return flux.cpu(), error.cpu()
 
+    def done(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        if progress is not None:
+            progress(len(batch[0]))
+        return batch
+
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         with ThreadPoolExecutor(1) as worker:
             ahead = None
             for start in range(0, len(table), _BATCH):
                 batch, ahead = ahead, worker.submit(simulate, start)
                 if batch is not None:
-                    yield batch.result()
+                    yield done(batch.result())
             if ahead is not None:
-                yield ahead.result()
+                yield done(ahead.result())
 
     described = {
         "instrument": simulator.instrument.name,

@@ -7,7 +7,6 @@ bytes. A file grows under another name and takes its own when it is complete.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,7 +176,9 @@ def write_spectra(
         InputError: a value is not finite, an error not positive, or spectra are missing.
     """
     shape = (len(stars), len(wave))
-    with _new(path, "pfsspec") as file:
+    if not len(stars):
+        raise InputError(path, FLUX, "no spectra", "at least one")
+    with _new(path, "pfsspec", stars) as file:
         for key, value in (attributes or {}).items():
             file.attrs[key] = value
         _put(file, WAVE, np.asarray(wave, dtype=np.float64))
@@ -197,7 +198,6 @@ def write_spectra(
             done = rows.stop
         if done != len(stars):
             raise InputError(path, FLUX, f"{done} spectra", f"{len(stars)}, one for every star")
-        _put_table(file, STARS, stars.select_dtypes("number"))
 
 
 def read_spectra(path: Path) -> Spectra:
@@ -297,31 +297,6 @@ def _put(file: h5py.File, key: str, values: np.ndarray, **attributes: str) -> No
         data.attrs[name] = value
 
 
-def _put_table(file: h5py.File, key: str, table: pd.DataFrame) -> None:
-    """A pandas table as pandas itself writes it, without the time stamps that it writes."""
-    options = {"driver": "H5FD_CORE", "driver_core_backing_store": 0}
-    with pd.HDFStore("table.h5", mode="w", **options) as memory:
-        memory.put("table", table, format="fixed")
-        image = memory._handle.get_file_image()
-    with h5py.File(io.BytesIO(image), "r") as source:
-        root = file.create_group(key)
-        _copy_attributes(source["table"], root)
-        for name, data in sorted(source["table"].items()):
-            copy = root.create_dataset(name, data=data[()], dtype=data.dtype, track_times=False)
-            _copy_attributes(data, copy)
-
-
-def _copy_attributes(source: h5py.HLObject, target: h5py.HLObject) -> None:
-    """Attributes with their exact HDF5 types, on which PyTables depends."""
-    for name in sorted(source.attrs):
-        old = h5py.h5a.open(source.id, name.encode())
-        new = h5py.h5a.create(target.id, name.encode(), old.get_type(), old.get_space())
-        if old.get_space().get_simple_extent_type() != h5py.h5s.NULL:
-            value = np.empty(old.shape, dtype=old.dtype)
-            old.read(value, mtype=old.get_type())
-            new.write(value, mtype=old.get_type())
-
-
 def _dataset(file: h5py.File, path: Path, key: str) -> h5py.Dataset:
     if not isinstance(file.get(key), h5py.Dataset):
         raise InputError(path, key, "no such data set", "a data set")
@@ -356,8 +331,8 @@ def _open(path: Path) -> Iterator[h5py.File]:
 
 
 @contextmanager
-def _new(path: Path, kind: str) -> Iterator[h5py.File]:
-    """A file under another name that takes its own when it is complete."""
+def _new(path: Path, kind: str, stars: pd.DataFrame | None = None) -> Iterator[h5py.File]:
+    """A file under another name that takes its own when it is complete, its table added last."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.part")
@@ -365,6 +340,11 @@ def _new(path: Path, kind: str) -> Iterator[h5py.File]:
         with h5py.File(aside, "w") as file:
             file.attrs[_WRITTEN_HERE] = kind
             yield file
+        if stars is not None:
+            with pd.HDFStore(aside, mode="a") as tables:
+                numbers = stars.select_dtypes("number")
+                options = {"data_columns": True, "index": False, "track_times": False}
+                tables.put(STARS, numbers, format="table", **options)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""Every user's mistake is told in one line that names file and field."""
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from made_up import NODES, WAVE, spectra
+
+from stargrav.data import store, validate
+from stargrav.data.sources import open_source
+from stargrav.errors import InputError
+
+FLUX, ERROR = "dataset/arrays/flux/value", "dataset/arrays/error/value"
+
+
+def refused(path, *parts):
+    with pytest.raises(InputError) as caught:
+        open_source(path)
+    message = str(caught.value)
+    assert "\n" not in message and message.startswith(f"{path}: ")
+    for part in parts:
+        assert part in message, message
+
+
+def spoil(name, value, *place):
+    def change(parts):
+        parts[name][place] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        (spoil("flux", np.nan, 4, 7), (f"{FLUX}, row 4, pixel 7", "found nan")),
+        (spoil("flux", np.inf, 0, 39), (f"{FLUX}, row 0, pixel 39", "found inf")),
+        (spoil("error", np.nan, 1, 20), (f"{ERROR}, row 1, pixel 20", "found nan")),
+        (spoil("error", np.nan, 5), (f"{ERROR}, row 5, pixel 0", "found nan")),
+        (spoil("error", np.inf, 3, 0), (f"{ERROR}, row 3, pixel 0", "found inf")),
+        (spoil("error", 0.0, 2, 9), (f"{ERROR}, row 2, pixel 9", "positive")),
+        (spoil("flux", 0.0, 2), ("median of", "row 2", "positive")),
+        (spoil("wave", 7100.0, 5), ("spectrumdataset/wave, pixel 5", "ascending")),
+        (spoil("wave", np.nan, 5), ("spectrumdataset/wave, pixel 5", "finite")),
+        (lambda p: p.update(wave=p["wave"][:-1]), (FLUX, "40 pixels", "39 pixels")),
+        (lambda p: p.update(wave=p["wave"] + 9000), ("wave", "16200.0", "7100.2 to 8849.8")),
+        (lambda p: p.update(error=p["error"][:, :9]), (ERROR, "(6, 9)", "(6, 40)")),
+        (lambda p: p.update(stars=p["stars"].drop(columns="C_M")), ("params/C_M", "a column")),
+        (lambda p: p["stars"].__setitem__("log_g", np.nan), ("params/log_g", "row 0", "nan")),
+        (lambda p: p.update(stars=p["stars"][:4]), ("dataset/params", "4 rows", "6, one for")),
+        (lambda p: p.update(stars=None), ("dataset/params", "no such data set")),
+    ],
+)
+def test_pfsspec(foreign, change, parts):
+    refused(foreign(change), *parts)
+
+
+def rewrite(path, key, values):
+    with h5py.File(path, "a") as file:
+        del file[key]
+        if values is not None:
+            file[key] = values
+
+
+FLUXES = spectra(NODES)
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "parts"),
+    [
+        ("flux", FLUXES * np.where(NODES[:, :1] == 6000, np.nan, 1), ("flux, row 24", "nan")),
+        ("flux", FLUXES[:, :-2], ("flux", "pixels", "wavelengths")),
+        ("flux", FLUXES[:-1], ("para", f"({len(NODES) - 1}, 5)")),
+        ("flux", 0 * FLUXES, ("flux, row 0", "median")),
+        ("flux", FLUXES[0], ("flux", "shape")),
+        ("wave", WAVE[::-1], ("wave, pixel 1", "ascending")),
+        ("wave", WAVE * 2, ("wave", "16600.0", "7100.2 to 8849.8")),
+        ("wave", None, ("data set", "wave")),
+        ("para", NODES[:, :4], ("para", "M_H, T_eff, log_g, C_M, a_M")),
+        ("para", NODES * np.nan, ("para, row 0, column 0", "nan")),
+        ("para", NODES + np.eye(len(NODES), 5), ("labels", "full regular grid")),
+        ("para", None, ("data sets", "a grid (wave, flux, para)")),
+    ],
+)
+def test_grid(grid_file, key, values, parts):
+    rewrite(grid_file, key, values)
+    refused(grid_file, *parts)
+
+
+def test_library(tmp_path, library):
+    path = tmp_path / "library.h5"
+    for key, values, parts in (
+        ("mean", library.mean[:-1], ("mean", "shape")),
+        ("components", torch.full_like(library.components, torch.nan), ("components", "finite")),
+        ("axes/log_g", None, ("axes/log_g", "no such data set")),
+        ("wave", WAVE[::-1], ("wave, pixel 1", "ascending")),
+        ("coefficients", library.coefficients[1:], ("coefficients", "shape")),
+    ):
+        store.write_library(path, library)
+        rewrite(path, key, None if values is None else np.asarray(values))
+        refused(path, *parts)
+
+
+def test_absent_empty_truncated_and_other_files(tmp_path, grid_file, foreign, library):
+    refused(tmp_path / "none.h5", "no such file")
+    empty = tmp_path / "empty.h5"
+    empty.touch()
+    refused(empty, "file", "an empty file")
+    text = tmp_path / "text.h5"
+    text.write_text("T_eff log_g")
+    refused(text, "file", "a whole HDF5 file")
+    own = tmp_path / "library.h5"
+    store.write_library(own, library)
+    for path in (grid_file, foreign(), own):
+        content = path.read_bytes()
+        for share in (0.1, 0.5, 0.98):
+            path.write_bytes(content[: int(share * len(content))])
+            refused(path, "file", "a whole HDF5 file")
+    with h5py.File(text, "w") as file:
+        file["something"] = 1
+    refused(text, "data sets", "something")
+
+
+def test_labels_off_the_grid(grid_file):
+    library = open_source(grid_file)
+    with pytest.raises(InputError) as caught:
+        library.flux_at(torch.tensor([[5000.0, 3, -2, 0, 0]]))
+    assert str(caught.value) == f"{grid_file}: M_H of star 0: found -2, expected -1 to 0"
+
+
+def test_other_wavelengths_than_expected():
+    wave = np.linspace(7100, 7200, 50)
+    validate.same_wavelengths(wave + 1e-4, wave, "spectrum.fits", "wave")
+    with pytest.raises(InputError, match="spectrum.fits: wave: found 49 pixels, expected 50"):
+        validate.same_wavelengths(wave[1:], wave, "spectrum.fits", "wave")
+    with pytest.raises(InputError, match="wave, pixel 0: found 7101.000 A, expected 7100.000 A"):
+        validate.same_wavelengths(wave + 1, wave, "spectrum.fits", "wave")

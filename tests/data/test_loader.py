@@ -1,0 +1,86 @@
+"""Batches: every row once, noise anew in training and fixed in testing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from stargrav.data.loader import NoisySpectra
+from stargrav.labels import LABELS
+from stargrav.spectrum import Spectra
+
+N, P = 50, 30
+
+
+@pytest.fixture(scope="module")
+def spectra():
+    rng = np.random.default_rng(0)
+    flux = rng.uniform(0.5, 1.5, (N, P)).astype(np.float32)
+    error = rng.uniform(0.1, 0.3, (N, P)).astype(np.float32)
+    stars = pd.DataFrame(rng.uniform(0, 1, (N, 5)), columns=list(LABELS))
+    return Spectra(np.arange(float(P)), flux, error, stars)
+
+
+def gather(loader):
+    batches = list(loader)
+    return {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
+
+
+def seeded(seed=1):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_every_row_once_with_what_belongs_to_it(spectra):
+    loader = NoisySpectra(spectra, 8, 1.0, shuffle=True, generator=seeded())
+    got = gather(loader)
+    assert len(loader) == 7 and sorted(got["index"].tolist()) == list(range(N))
+    assert got["index"].tolist() != list(range(N))
+    rows = got["index"].numpy()
+    np.testing.assert_array_equal(got["flux"], spectra.flux[rows])
+    np.testing.assert_array_equal(got["error"], spectra.error[rows])
+    np.testing.assert_array_equal(got["labels"], spectra.labels[rows])
+
+
+def test_training_noise_is_new_in_each_pass_and_as_large_as_the_error(spectra):
+    loader = NoisySpectra(spectra, 50, 0.5, generator=seeded())
+    first, second = gather(loader), gather(loader)
+    assert not torch.equal(first["noisy"], second["noisy"])
+    pull = (first["noisy"] - first["flux"]) / (0.5 * first["error"])
+    assert float(pull.mean()) == pytest.approx(0, abs=0.1)
+    assert float(pull.std()) == pytest.approx(1, abs=0.08)
+    again = gather(NoisySpectra(spectra, 50, 0.5, generator=seeded()))
+    assert torch.equal(again["noisy"], first["noisy"])
+
+
+def test_testing_noise_belongs_to_the_row(spectra):
+    whole = gather(NoisySpectra(spectra, 50, 1.0))
+    parts = NoisySpectra(spectra, 7, 1.0)
+    assert torch.equal(gather(parts)["noisy"], whole["noisy"])
+    assert torch.equal(gather(parts)["noisy"], whole["noisy"])  # and in each pass
+    some = np.array([3, 11, 40])
+    few = gather(NoisySpectra(spectra, 2, 1.0, rows=some))
+    assert torch.equal(few["noisy"], whole["noisy"][some])
+    other = gather(NoisySpectra(spectra, 50, 1.0, seed=43))
+    assert not torch.equal(other["noisy"], whole["noisy"])
+    pull = (whole["noisy"] - whole["flux"]) / whole["error"]
+    assert float(pull.std()) == pytest.approx(1, abs=0.08)
+
+
+def test_the_same_noise_at_each_level(spectra):
+    one, half = (gather(NoisySpectra(spectra, 50, level)) for level in (1.0, 0.5))
+    torch.testing.assert_close(half["noisy"] - half["flux"], 0.5 * (one["noisy"] - one["flux"]))
+    clean = gather(NoisySpectra(spectra, 50, 0.0))
+    assert torch.equal(clean["noisy"], clean["flux"])
+
+
+def test_rows_limit_training_too_and_a_data_loader_serves_it(spectra):
+    rows = np.arange(10, 30)
+    loader = NoisySpectra(spectra, 6, 1.0, rows=rows, shuffle=True, generator=seeded())
+    got = gather(DataLoader(loader, batch_size=None))
+    assert sorted(got["index"].tolist()) == rows.tolist()
+
+
+def test_shuffling_needs_a_generator(spectra):
+    with pytest.raises(ValueError, match="generator"):
+        NoisySpectra(spectra, 8, 1.0, shuffle=True)
