@@ -15,7 +15,8 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,6 +52,7 @@ class Plan:
         accelerator: `auto`, `cpu` or `gpu`.
         seed: of order, noise and dropout.
         progress: name under which progress is shown; none is shown without it.
+        threads: of the processor; small networks are no faster with several.
     """
 
     epochs: int
@@ -63,6 +65,7 @@ class Plan:
     accelerator: str = "auto"
     seed: int = 42
     progress: str | None = None
+    threads: int | None = None
 
 
 def fit(
@@ -88,10 +91,10 @@ def fit(
         one row per epoch: epoch (from 1), train_loss, valid_loss, valid_r2 (NaN where the task has
         none), learning_rate, seconds.
     """
-    record = _Record(plan, folder, repr((plan, sorted((identity or {}).items()))))
+    record = _Record(plan, folder, _identity(plan, identity))
     record.restore(task)
     if not record.finished:
-        with torch.random.fork_rng(), _quiet():
+        with torch.random.fork_rng(), _threads(plan.threads), _quiet():
             trainer = lightning.Trainer(
                 max_epochs=plan.epochs - record.epoch,
                 accelerator=plan.accelerator,
@@ -267,8 +270,24 @@ class _Record(lightning.Callback):
         )
 
 
+def _identity(plan: Plan, identity: Mapping[str, Any] | None) -> str:
+    """Two trainings are the same if all is that decides their losses."""
+    deciding = replace(plan, progress=None, threads=None)
+    return repr((deciding, sorted((identity or {}).items())))
+
+
 def _copy(model: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class _quiet(warnings.catch_warnings):

@@ -1,0 +1,198 @@
+"""Training learns, stops, says nothing it need not, and resumes to the bit."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from stargrav.models.heads import MlpHead
+from stargrav.training.batches import TensorBatches
+from stargrav.training.fit import CHECKPOINT, Plan, fit
+from stargrav.training.head import train_head
+from stargrav.training.tasks import RegressionTask
+from stargrav.training.teacher import train_teacher
+
+SAME = ["epoch", "train_loss", "valid_loss", "valid_r2", "learning_rate"]
+
+
+def plan(**changes) -> Plan:
+    return Plan(**{"epochs": 6, "monitor": "valid_r2", "accelerator": "cpu", **changes})
+
+
+def data(n: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 5))
+    return x, 3.0 + np.tanh(x[:, 0]) * x[:, 1] + 0.05 * rng.standard_normal(n)
+
+
+class Spectra(TensorBatches):
+    """Batches of bumpy spectra with noise drawn anew in each pass."""
+
+    def __init__(self, n: int, generator: torch.Generator | None) -> None:
+        rng = np.random.default_rng(n)
+        centre = rng.uniform(10, 54, (n, 3, 1))
+        lines = np.exp(-0.5 * ((np.arange(64) - centre) / 2.5) ** 2)
+        flux = torch.from_numpy(1 - 0.4 * lines.sum(1)).float()
+        super().__init__({"flux": flux, "error": torch.full_like(flux, 0.1)}, 16, generator)
+
+    def __iter__(self):
+        generator = self.generator or torch.Generator().manual_seed(1)
+        for batch in super().__iter__():
+            noise = torch.randn(batch["flux"].shape, generator=generator)
+            yield {**batch, "noisy": batch["flux"] + batch["error"] * noise}
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Breaking:
+    """Batches that fail in the middle of an epoch."""
+
+    def __init__(self, batches, epoch: int) -> None:
+        self.batches, self.left, self.generator = batches, epoch, batches.generator
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self):
+        self.left -= 1
+        for number, batch in enumerate(self.batches):
+            if not self.left and number == 2:
+                raise Interrupted
+            yield batch
+
+
+def regression(
+    folder, schedule: str, breaks_in: int | None = None
+) -> tuple[MlpHead, pd.DataFrame]:
+    x, y = (torch.from_numpy(values).float() for values in data())
+    torch.manual_seed(3)
+    head = MlpHead(5, (16,), dropout=0.3)
+    head.standardise(x, y[:, None])
+    batches = TensorBatches({"x": x, "y": y[:, None]}, 64, torch.Generator())
+    checks = TensorBatches({"x": x[:100], "y": y[:100, None]}, 100)
+    if breaks_in:
+        batches = Breaking(batches, breaks_in)
+    return head, fit(
+        RegressionTask(head, 1e-2),
+        batches,
+        checks,
+        plan(schedule=schedule, plateau_patience=0),
+        folder,
+    )
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine", "constant"])
+def test_an_interrupted_training_passes_through_the_same_losses(schedule, tmp_path):
+    whole, expected = regression(tmp_path / "whole", schedule)
+    for epoch in (1, 3):
+        with pytest.raises(Interrupted):
+            regression(tmp_path / "broken", schedule, breaks_in=epoch)
+    torch.rand(7)  # whatever else was drawn meanwhile
+    resumed, found = regression(tmp_path / "broken", schedule)
+    pd.testing.assert_frame_equal(found[SAME], expected[SAME], check_exact=True)
+    for name, values in whole.state_dict().items():
+        assert torch.equal(values, resumed.state_dict()[name]), name
+    assert [path.name for path in (tmp_path / "broken").iterdir()] == [CHECKPOINT]
+
+
+def test_an_interrupted_teacher_passes_through_the_same_losses(tmp_path):
+    def train(folder, breaks_in=None):
+        train = Spectra(64, torch.Generator())
+        train = Breaking(train, breaks_in) if breaks_in else train
+        sizes = {"channels": 4, "depth": 3, "kernel": 9, "hidden": (6,)}
+        how = plan(epochs=4, monitor="valid_loss")
+        return train_teacher(train, Spectra(32, None), sizes, how, folder=folder)
+
+    whole, expected = train(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        train(tmp_path / "broken", breaks_in=3)
+    resumed, found = train(tmp_path / "broken")
+    pd.testing.assert_frame_equal(found[SAME], expected[SAME], check_exact=True)
+    for name, values in whole.state_dict().items():
+        assert torch.equal(values, resumed.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("loss", ["T1", "E1", "E2"])
+def test_the_teacher_learns_to_denoise(loss):
+    spectra, checks = Spectra(160, torch.Generator()), Spectra(32, None)
+    sizes = {"channels": 8, "depth": 3, "kernel": 5, "hidden": (16,)}
+    how = plan(epochs=10, monitor="valid_loss")
+    teacher, history = train_teacher(spectra, checks, sizes, how, loss, learning_rate=5e-3)
+    batch = next(iter(checks))
+    with torch.inference_mode():
+        found = teacher.denoise(batch["noisy"], batch["error"])
+    before, after = (
+        float((values - batch["flux"]).square().mean()) for values in (batch["noisy"], found.mean)
+    )
+    assert after < 0.6 * before
+    # and it knows how well: the spread is about that of what is left
+    assert 0.4 < float(found.spread.square().mean()) / after < 2.5
+    assert history["valid_loss"].iloc[-1] < history["valid_loss"].iloc[0]
+
+
+def test_the_head_learns_and_its_best_epoch_is_kept():
+    head, history = train_head(
+        data(2000), data(300, seed=1), plan(epochs=15), (32,), 0.0, 1e-2, batch_size=64
+    )
+    x, y = data(300, seed=1)
+    r2 = 1 - np.mean((head.predict(x) - y) ** 2) / y.var()
+    assert r2 == pytest.approx(history["valid_r2"].max(), abs=1e-5)
+    assert r2 > 0.9
+    assert list(history["epoch"]) == list(range(1, len(history) + 1))
+
+
+def test_training_stops_when_it_no_longer_improves():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((200, 5)), rng.standard_normal(200)
+    how = plan(epochs=60, patience=3)
+    _, history = train_head((x, y), (x[::-1], y), how, (16,), learning_rate=1e-2)
+    assert len(history) == int(history["valid_r2"].argmax()) + 1 + 3 < 60
+
+
+def test_a_finished_training_is_not_repeated(tmp_path):
+    _, expected = train_head(data(), data(50, 1), plan(), (8,), folder=tmp_path)
+    _, found = train_head(data(), data(50, 1), plan(), (8,), folder=tmp_path)
+    pd.testing.assert_frame_equal(found, expected)  # seconds included
+
+
+@pytest.mark.parametrize(
+    "change", [{"learning_rate": 5e-3}, {"identity": {"data": "other"}}, {"widths": (9,)}]
+)
+def test_another_training_does_not_resume_this_one(change, tmp_path):
+    arguments = {"widths": (8,), "folder": tmp_path, "identity": {"data": "one"}}
+    _, first = train_head(data(), data(50, 1), plan(), **arguments)
+    _, second = train_head(data(), data(50, 1), plan(), **{**arguments, **change})
+    assert not second["seconds"].equals(first["seconds"])
+
+
+def test_seed_decides_and_the_callers_random_state_is_left_alone():
+    torch.manual_seed(9)
+    expected = torch.rand(3)
+    torch.manual_seed(9)
+    _, first = train_head(data(), data(50, 1), plan(seed=1), (8,))
+    assert torch.equal(torch.rand(3), expected)
+    _, same = train_head(data(), data(50, 1), plan(seed=1), (8,))
+    _, other = train_head(data(), data(50, 1), plan(seed=2), (8,))
+    pd.testing.assert_frame_equal(first[SAME], same[SAME], check_exact=True)
+    assert not np.allclose(first["train_loss"], other["train_loss"])
+
+
+def test_training_is_quiet_and_leaves_no_files(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train_head(data(), data(50, 1), plan(epochs=2), (8,))
+    printed = capfd.readouterr()
+    assert printed.out == printed.err == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_is_not_finite_ends_the_training():
+    x, y = data()
+    y[7] = np.inf
+    with pytest.raises(FloatingPointError, match="epoch 1"):
+        train_head((x, y), (x, y), plan(), (8,))
