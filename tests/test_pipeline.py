@@ -1,0 +1,198 @@
+"""The pipeline as dvc.yaml declares it, and the whole of it at `quick` in a fresh clone."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from stargrav import experiments, pipeline, settings
+from stargrav.errors import InputError
+from stargrav.stages import MODULES
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_stages_entry_points_and_parameters_agree():
+    graph = pipeline.stages(ROOT)
+    entry_points = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
+    commands = {body["command"] for body in entry_points.values()}
+    for name in MODULES:
+        assert name in graph
+        assert f"stargrav stage {name}" in commands
+    for name in experiments.registry():
+        assert f"experiment@{name}" in graph
+        assert entry_points[name]["command"] == f"stargrav run {name}"
+        assert name in yaml.safe_load((ROOT / "params.yaml").read_text())["experiments"]
+
+
+def test_every_code_dependency_exists():
+    for stage in pipeline.stages(ROOT).values():
+        for path in stage.code:
+            assert (ROOT / path).exists(), f"{stage.name}: {path}"
+
+
+def test_a_stage_that_reads_another_depends_on_it():
+    graph = pipeline.stages(ROOT)
+    assert graph["latents"].needs == ("dataset", "train@teacher")
+    assert graph["dataset"].needs == ("splits",)
+    assert graph["train@teacher"].reads_source
+
+
+def test_key_follows_what_a_stage_depends_on_and_nothing_else(tmp_path):
+    library = tmp_path / "library.h5"
+    library.write_bytes(b"one")
+
+    def keys(**overrides):
+        chosen = settings.load(ROOT / "params.yaml", {"source": str(library), **overrides})
+        graph = pipeline.stages(ROOT)
+        return {name: pipeline.stage_key(ROOT, chosen, graph, name) for name in MODULES}
+
+    before = keys()
+    assert keys() == before
+    other_teacher = keys(**{"teacher.epochs": "77"})
+    assert {n for n in before if before[n] != other_teacher[n]} == {"train@teacher", "latents"}
+    library.write_bytes(b"two")
+    assert all(before[name] != key for name, key in keys().items())
+
+
+def test_root_is_found_from_below_and_its_absence_is_told(tmp_path):
+    assert pipeline.project_root(ROOT / "src" / "stargrav") == ROOT
+    with pytest.raises(InputError, match="MLproject"):
+        pipeline.project_root(tmp_path)
+
+
+class Clone:
+    """A fresh clone in which the quick pipeline runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
+        params = folder / "params.yaml"
+        text = params.read_text()
+        assert "\nprofile: laptop\n" in text
+        params.write_text(text.replace("\nprofile: laptop\n", "\nprofile: quick\n"))
+
+    @property
+    def environment(self):
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        own = {key: v for key, v in os.environ.items() if not key.startswith(("MLFLOW", "DVC"))}
+        return {
+            **own,
+            "PATH": path,
+            "PYTHONPATH": str(self.folder / "src"),
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+
+    def start(self, *command):
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *command, expect=0):
+        process = self.start(*command)
+        output, _ = process.communicate(timeout=280)
+        assert process.returncode == expect, output
+        return output
+
+    def files(self, *folders):
+        return {
+            path.relative_to(self.folder): path.read_bytes()
+            for folder in folders
+            for path in sorted((self.folder / folder).rglob("*"))
+            if path.is_file()
+        }
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    return Clone(tmp_path_factory.mktemp("clone") / "stargrav")
+
+
+@pytest.fixture(scope="module")
+def built(clone):
+    clone.run("dvc", "repro", "--pull")
+    return clone
+
+
+def test_repro_goes_from_library_to_report(built):
+    for name in experiments.registry():
+        assert name in (built.folder / "docs" / "results.md").read_text()
+        table = pd.read_csv(built.folder / "artifacts" / "experiments" / name / "table.csv")
+        assert len(table)
+    assert "up to date" in built.run("dvc", "status")
+
+
+def test_second_repro_reuses_everything(built):
+    lock = (built.folder / "dvc.lock").read_bytes()
+    output = built.run("dvc", "repro")
+    assert "didn't change, skipping" in output
+    assert "Running stage" not in output
+    assert (built.folder / "dvc.lock").read_bytes() == lock
+
+
+def test_killed_stage_is_made_again_and_is_the_same(built):
+    lock = (built.folder / "dvc.lock").read_bytes()
+    latents = built.folder / "artifacts" / "latents"
+    shutil.rmtree(latents)
+    shutil.rmtree(built.folder / ".dvc" / "cache")  # nothing to restore it from
+    process = built.start("dvc", "repro", "latents")
+    partial = latents.with_name(".latents.partial")
+    deadline = time.monotonic() + 120
+    while not partial.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not latents.exists()
+    built.run("dvc", "repro")
+    assert (built.folder / "dvc.lock").read_bytes() == lock
+    assert not list((built.folder / "artifacts").rglob(".*.partial"))
+
+
+def test_mlflow_run_shows_a_stored_result_again(built):
+    output = built.run("mlflow", "run", ".", "-e", "encoder_mlp", "--env-manager", "local")
+    assert "the stored result is shown again" in output
+    assert "R2" in output
+
+
+def test_mlflow_run_with_other_settings_keeps_to_itself(built):
+    before = built.files("artifacts/latents", "artifacts/experiments", "docs")
+    command = ("mlflow", "run", ".", "-e", "linear_probe", "--env-manager", "local")
+    output = built.run(*command, "-P", "alpha=10", "-P", "splits.test=64")
+    assert "building" in output
+    assert built.files("artifacts/latents", "artifacts/experiments", "docs") == before
+    assert "unchanged, reused" in built.run(*command, "-P", "alpha=10", "-P", "splits.test=64")
+
+
+def test_mistake_under_dvc_is_one_line_and_exit_code_2(built):
+    teacher = built.folder / "artifacts" / "teacher" / "weights.safetensors"
+    whole = teacher.read_bytes()
+    teacher.unlink()
+    teacher.write_bytes(whole[:100])
+    try:
+        environment = {**built.environment, "DVC_STAGE": "latents"}
+        done = subprocess.run(
+            ["stargrav", "stage", "latents"],
+            cwd=built.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        teacher.unlink()
+        teacher.write_bytes(whole)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "weights.safetensors" in done.stderr
