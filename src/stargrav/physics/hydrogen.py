@@ -44,7 +44,7 @@ HIGHEST = 40  # beyond it every level counts as dissolved
 EDGE = LOWER**2 / RYDBERG_PER_A  # A, vacuum
 _CLASSICAL = np.pi * ELECTRON_CHARGE_ESU**2 / (ELECTRON_MASS_G * C_CGS)  # cm^2 Hz
 _STEP_KM_S = 4.0
-_NEGLIGIBLE = 3e-4  # of the continuum
+_NEGLIGIBLE = 1e-3  # of the continuum
 
 
 def line_wavelength(upper: np.ndarray) -> np.ndarray:
@@ -120,7 +120,8 @@ def stark_cells(
     """Impact and quasi-static profile of 3 -> upper, each integrated over cells of beta.
 
     Args:
-        beta: (L, n) distance of the cells' centres from the line's over K_3n F_0, >= 0.
+        beta: (L, n) distance of the cells' centres from the line's over K_3n F_0, evenly spaced
+            from 0.
         half_cell: (L, 1) half the width of a cell, same unit.
         upper: upper level.
         temperature: (L,) K.
@@ -129,6 +130,28 @@ def stark_cells(
     Returns:
         two (L, n) arrays: fraction of the profile inside each cell.
     """
+    log_beta, widths, missing = _impact_widths(upper, temperature, n_e)
+    position = np.log(np.maximum(beta, 0.5 * half_cell)) - log_beta[0]
+    position = np.clip(position / (log_beta[1] - log_beta[0]), 0, len(log_beta) - 1.001)
+    index = position.astype(int)
+    row = np.arange(len(index))[:, None]
+    lower, higher = widths[row, index], widths[row, index + 1]
+    width = lower + (higher - lower) * (position - index)
+    inner, outer = beta - half_cell, beta + half_cell
+    impact = (np.arctan(outer / width) - np.arctan(inner / width)) / np.pi
+    y1 = _impact_constants(upper, temperature, n_e)[0] * np.maximum(beta, 0.5 * half_cell)
+    square = (0.9 * y1) ** 2
+    electrons = (square + 0.03 * np.sqrt(y1)) / (square + 1)
+    below = holtsmark_below(np.concatenate([np.abs(inner[:, :1]), outer], axis=1))
+    ions = below[:, 1:] - below[:, :-1]  # cells are adjacent
+    ions[:, 0] = 2 * below[:, 1]
+    return impact / missing, ions * (1 + electrons)
+
+
+def _impact_constants(
+    upper: int, temperature: np.ndarray, n_e: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """y_1 / beta and y_2 / beta^2 of Griem (1967), each (L, 1)."""
     n, m = LOWER, upper
     t, n_e = temperature[:, None], n_e[:, None]
     field = 1.25e-9 * n_e ** (2 / 3)
@@ -137,41 +160,47 @@ def stark_cells(
     low = 380 * (t / 1e4) ** 0.3 * n_e ** (-1 / 6)
     high = 2 / (1 + 0.012 / t * np.sqrt(n_e / t))
     c1 = field * 78_940 / t * slope * (m**2 - n**2) ** 2 / (n * m) ** 2
-    c1 = c1 * (low * weight + high * (1 - weight))
     c2 = field**2 / (5.96e-23 * n_e) * slope**2
-    impact = _impact_cells(beta, half_cell, c1, c2, t, n_e)
-    # gamma_e shrinks away from the centre, where electrons turn quasi-static, so that the
-    # Lorentzians of all cells together fall short of 1
-    edges = np.logspace(-4, 4, 81)[None, :]
-    middle, half = (edges[:, 1:] + edges[:, :-1]) / 2, np.diff(edges) / 2
-    total = 2 * _impact_cells(middle, half, c1, c2, t, n_e).sum(axis=1, keepdims=True)
-    total += _impact_cells(np.zeros((1, 1)), edges[:, :1], c1, c2, t, n_e)
-    y1 = c1 * np.maximum(beta, 0.5 * half_cell)
-    square = (0.9 * y1) ** 2
-    electrons = (square + 0.03 * np.sqrt(y1)) / (square + 1)
-    inner, outer = beta - half_cell, beta + half_cell
-    ions = holtsmark_below(outer) - np.sign(inner) * holtsmark_below(np.abs(inner))
-    return impact / total, ions * (1 + electrons)
+    return c1 * (low * weight + high * (1 - weight)), c2
 
 
-def _impact_cells(
-    beta: np.ndarray,
-    half_cell: np.ndarray,
-    c1: np.ndarray,
-    c2: np.ndarray,
-    t: np.ndarray,
-    n_e: np.ndarray,
-) -> np.ndarray:
-    typical = np.maximum(beta, 0.5 * half_cell)
-    y1 = np.maximum(c1 * typical, 1e-8)
-    y2 = np.maximum(c2 * typical**2, 1e-12)
+def _impact_widths(
+    upper: int, temperature: np.ndarray, n_e: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Impact half-width gamma_e against distance, and the area of the profile it gives.
+
+    gamma_e shrinks away from the centre, where electrons turn quasi-static, so that the
+    Lorentzians fall short of unit area; `stark_cells` makes up for it.
+
+    Returns:
+        ln beta (k,), gamma_e (L, k) in units of beta, area (L, 1).
+    """
+    c1, c2 = _impact_constants(upper, temperature, n_e)
+    t, n_e = temperature[:, None], n_e[:, None]
+    log_beta = np.linspace(np.log(1e-3), np.log(3e3), 60)
+    beta = np.exp(log_beta)
+    y1, y2 = np.maximum(c1 * beta, 1e-8), np.maximum(c2 * beta**2, 1e-12)
     near = 0.2 + 0.09 * np.sqrt(t / 1e4) / (1 + n_e / 1e13)
     far = 0.2 / (1 + n_e / 1e15)
-    strength = 0.5 * np.exp(-np.minimum(y1, 80)) + exp1(y1) - 0.5 * exp1(y2)
+    strength = 0.5 * np.exp(-np.minimum(y1, 80)) + _e1(y1) - 0.5 * _e1(y2)
     strength = strength * (1 - near / (1 + (90 * y1) ** 3) - far / (1 + 2000 * y1))
     width = np.maximum(6.77 * np.sqrt(c1) * strength, 1e-12)
-    inner, outer = beta - half_cell, beta + half_cell
-    return (np.arctan(outer / width) - np.arctan(inner / width)) / np.pi
+    edges = np.sqrt(beta[1:] * beta[:-1])
+    edges = np.concatenate([[0.0], edges, [beta[-1]]])
+    cells = np.arctan(edges[1:] / width) - np.arctan(edges[:-1] / width)
+    return log_beta, width, 2 / np.pi * cells.sum(axis=1, keepdims=True)
+
+
+def _e1(y: np.ndarray) -> np.ndarray:
+    """Exponential integral E_1 from a table in ln y; 1e-12 to 80."""
+    log_y, table = _e1_table()
+    return np.interp(np.log(y), log_y, table)
+
+
+@functools.cache
+def _e1_table() -> tuple[np.ndarray, np.ndarray]:
+    log_y = np.linspace(np.log(1e-12), np.log(80.0), 4000)
+    return log_y, exp1(np.exp(log_y))
 
 
 def stark_constant(upper: int) -> float:
@@ -190,6 +219,7 @@ def add_lines(
     n_e: np.ndarray,
     n_h: np.ndarray,
     microturbulence: float,
+    visibility: np.ndarray,
 ) -> None:
     """Add the Paschen lines to the extinction, in place.
 
@@ -200,6 +230,8 @@ def add_lines(
         temperature: (L,) K.
         n_e, n_h: (L,) number densities of electrons and H I, cm^-3.
         microturbulence: km/s.
+        visibility: (L,) 0..1, how much of a layer's light comes out; what a line adds where it
+            is near 0 does not matter.
     """
     kt = K_BOLTZMANN_EV * temperature
     lower = n_h * LOWER**2 * np.exp(-RYDBERG_EV * (1 - 1 / LOWER**2) / kt)
@@ -208,6 +240,7 @@ def add_lines(
     doppler = np.sqrt(thermal + microturbulence**2)  # (L,) km/s
     field = 1.25e-9 * n_e ** (2 / 3)
     log_wave = np.log(wave)
+    seen = visibility / (_NEGLIGIBLE * continuum)
     for upper in range(LOWER + 1, HIGHEST + 1):
         centre = float(line_wavelength(upper))
         if not wave[0] - 200 < centre < wave[-1] + 200:
@@ -218,8 +251,8 @@ def add_lines(
         area = area * (centre * 1e-8) ** 2 / C_CGS * 1e8  # (L,) cm^-1 A
         unit = stark_constant(upper) * field  # (L,) A per beta
         # distance at which the Holtsmark wing 1.5 unit^1.5 / dlambda^2.5 falls below the limit
-        reach = np.max((1.5 * area * unit**1.5 / (_NEGLIGIBLE * continuum)) ** 0.4)
-        if np.max(area / (doppler / C_KM_S * centre) / continuum) < _NEGLIGIBLE:
+        reach = np.max((1.5 * seen * area * unit**1.5) ** 0.4)
+        if np.max(seen * area / (doppler / C_KM_S * centre)) < 1:
             continue
         reach = max(reach / centre * C_KM_S, 3 * doppler.max())
         half = int(np.ceil(min(reach, 4000.0) / _STEP_KM_S)) + 1

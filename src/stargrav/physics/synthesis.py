@@ -59,9 +59,11 @@ class Synthesizer:
         model = atmosphere.build(label["T_eff"], label["log_g"], abundances(labels), label["M_H"])
         continuum = self._continuum(model)
         extinction = continuum.copy()
-        self._add_hydrogen(extinction, continuum, model)
+        # the continuum at these wavelengths is at least .7 times as thick as at 5000 A
+        visibility = np.exp(-0.7 * 10.0**model.log_tau)
+        self._add_hydrogen(extinction, continuum, model, visibility)
         self._add_molecules(extinction, model)
-        self.lines.add(extinction, model.state, continuum)
+        self.lines.add(extinction, model.state, continuum, visibility)
         ratio = extinction / model.extinction_5000[:, None].astype(np.float32)
         source = self._interpolate(transfer.planck(self.coarse, model.state.temperature))
         return transfer.emergent_flux(ratio, source, model.log_tau)
@@ -82,7 +84,11 @@ class Synthesizer:
         return coarse[:, index] * (1 - fraction) + coarse[:, index + 1] * fraction
 
     def _add_hydrogen(
-        self, extinction: np.ndarray, continuum: np.ndarray, model: atmosphere.Atmosphere
+        self,
+        extinction: np.ndarray,
+        continuum: np.ndarray,
+        model: atmosphere.Atmosphere,
+        visibility: np.ndarray,
     ) -> None:
         state = model.state
         hydrogen.add_lines(
@@ -93,6 +99,7 @@ class Synthesizer:
             state.electron_density,
             state.density["H I"],
             MICROTURBULENCE,
+            visibility,
         )
 
 

@@ -1,0 +1,86 @@
+"""Compares the synthesis with co-added spectra of real dwarfs (F9, G8, K5, K7), M_H near -0.7.
+
+For each type and log g, spectra are computed for M_H = -0.7, a_M = 0.25 and T_eff of the type
+-200, -100, 0, 100, 200 K, smoothed to R = 1900 and fitted: star = synthesis x polynomial of
+order 7, over 7100-8850 A without the telluric bands 7580-7720 and 8130-8350 A.  Printed: the rms
+of star / fit - 1 at the best T_eff.  A dwarf should be fitted best with log g 4.5.
+
+Usage: python bench/synthesis_vs_stars.py --reference DIR [--processes N]
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from stargrav.physics.synthesis import RESOLUTION, WAVE, Synthesizer
+
+FILE = "real_dwarfs.h5"
+R = 1900
+ORDER = 7
+TELLURIC = ((7580.0, 7720.0), (8130.0, 8350.0))
+M_H, ALPHA = -0.7, 0.25
+LIMITS = {"F9": 0.007, "G8": 0.007, "K5": 0.010, "K7": 0.010}
+LOG_G = (2.5, 3.5, 4.5)
+T_EFF_OFFSETS = (-200, -100, 0, 100, 200)
+
+
+def residual(wave: np.ndarray, star: np.ndarray, model: np.ndarray) -> float:
+    """rms of star / (model x polynomial) - 1, the polynomial fitted by least squares.
+
+    Args:
+        wave: (n,) A.
+        star: (n,) flux of the star, any unit.
+        model: (n,) smoothed synthesis at `wave`, any unit.
+    """
+    ratio = star / model
+    polynomial = np.polynomial.Legendre.fit(wave, ratio, ORDER)
+    return float(np.std(ratio / polynomial(wave)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--reference", type=Path, required=True, help=f"folder with {FILE}")
+    parser.add_argument("--processes", type=int, default=1)
+    arguments = parser.parse_args()
+    sigma = RESOLUTION / R / np.sqrt(8 * np.log(2))
+    synthesizer = Synthesizer()
+    print(f"M_H {M_H}, a_M {ALPHA}, R {R}, polynomial of order {ORDER}")
+    print("type   " + "  ".join(f"log g {g}: rms (T_eff)" for g in LOG_G) + "   limit  best log g")
+    with (
+        h5py.File(arguments.reference / FILE) as file,
+        ProcessPoolExecutor(arguments.processes) as pool,
+    ):
+        for name, limit in LIMITS.items():
+            wave, star = file[name]["wave"][:], file[name]["flux"][:]
+            use = (wave > 7100) & (wave < 8850) & np.isfinite(star) & (star > 0)
+            for low, high in TELLURIC:
+                use &= (wave < low) | (wave > high)
+            wave, star = wave[use], star[use]
+            t_type = float(file[name].attrs["T_eff of the type"])
+            labels = [
+                (t_type + offset, g, M_H, ALPHA, 0.0) for g in LOG_G for offset in T_EFF_OFFSETS
+            ]
+            fluxes = pool.map(synthesizer, np.array(labels))
+            rms = np.array(
+                [
+                    residual(wave, star, np.interp(wave, WAVE, gaussian_filter1d(flux, sigma)))
+                    for flux in fluxes
+                ]
+            ).reshape(len(LOG_G), -1)
+            best = rms.argmin(axis=1)
+            cells = [
+                f"{rms[i, k]:10.4f} ({t_type + T_EFF_OFFSETS[k]:.0f})   "
+                for i, k in enumerate(best)
+            ]
+            winner = LOG_G[rms.min(axis=1).argmin()]
+            print(f"{name:4s} " + "  ".join(cells) + f"  {limit:.3f}  {winner}")
+
+
+if __name__ == "__main__":
+    main()
