@@ -23,16 +23,19 @@ from mlflow.data.sources import LocalArtifactDatasetSource
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
+from sklearn.pipeline import Pipeline
 
 import stargrav
 from stargrav.data import store
-from stargrav.experiments import figures, results, served
+from stargrav.experiments import figures, results
 from stargrav.experiments.inputs import Inputs
 from stargrav.experiments.present import criterion_text, text
 from stargrav.experiments.results import Result
 from stargrav.experiments.spec import Experiment
-from stargrav.experiments.steps import Bench, bench
+from stargrav.experiments.steps import Bench, Fitted, bench
 from stargrav.files import whole
+from stargrav.inference import served
+from stargrav.models.probes import as_head
 
 DIGEST_LENGTH = 36  # what MLflow's tables hold
 SERVING = ("lightgbm", "numpy", "safetensors", "scikit-learn", "skops", "torch")
@@ -80,8 +83,7 @@ def run(
             result = results.write(folder, experiment, table, conditions)
             figures.draw(result, experiment.figures, folder / "figures")
             if experiment.serves is not None:
-                fitted = table.case(experiment.serves).score.model
-                served.store(fitted, inputs.folder("train@teacher"), folder / "model")
+                _store_model(table.case(experiment.serves).score.model, inputs, folder / "model")
         shutil.rmtree(scratch, ignore_errors=True)
         result = Result(out_dir)
         if tracking_uri is not None:
@@ -162,6 +164,12 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _store_model(fitted: Fitted, inputs: Inputs, folder: Path) -> None:
+    linear = isinstance(fitted.estimator, Pipeline)
+    head = as_head(fitted.estimator) if linear else fitted.estimator
+    served.store(head, fitted.readout, fitted.target, inputs.folder("train@teacher"), folder)
+
+
 def _log(
     result: Result,
     experiment: Experiment,
@@ -175,7 +183,7 @@ def _log(
     mlflow.log_params({f"experiment.{key}": value for key, value in parameters.items()})
     mlflow.log_params({f"settings.{key}": value for key, value in _flat(settings).items()})
     tags = {key: summary[key] for key in ("experiment", "programme", "plan", "claim", "verdict")}
-    tags |= {f"hash.{name}": value for name, value in hashes.items()}
+    tags |= {f"hash.{name.replace('@', '-')}": value for name, value in hashes.items()}
     for number, criterion in enumerate(summary["criteria"], start=1):
         tags[f"criterion.{number}"] = criterion_text(criterion)
     mlflow.set_tags({**tags, "profile": summary["conditions"]["profile"], "reused": reused})
@@ -186,7 +194,9 @@ def _log(
     _log_metrics(summary["metrics"])
     _log_history(result.history, summary["serves"])
     mlflow.log_table(result.table, "table.json")
-    mlflow.log_artifacts(str(result.folder), "result")
+    for path in sorted(result.folder.iterdir()):
+        if path.is_file():
+            mlflow.log_artifact(str(path), "result")
     for path in result.figures:
         mlflow.log_artifact(str(path), "figures")
     if len(result.table) > 1:
