@@ -94,7 +94,10 @@ def test_snr_in_both_ways():
 def test_median_is_numpys(pixels):
     rng = np.random.default_rng(0)
     values = rng.integers(0, 4, (200, pixels)).astype(np.float32)
-    np.testing.assert_array_equal(median(torch.from_numpy(values)), np.median(values, axis=1))
+    expected = np.median(values, axis=1)
+    tensor = torch.tensor(values)
+    np.testing.assert_array_equal(median(tensor), expected)
+    np.testing.assert_array_equal(median(tensor.requires_grad_()).detach(), expected)
 
 
 def test_drawn_labels_are_uniform_and_independent():
