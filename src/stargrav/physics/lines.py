@@ -22,13 +22,12 @@ import csv
 import functools
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-from scipy.special import dawsn, wofz
 from scipy.special import gamma as gamma_function
 
 from stargrav.constants import (
@@ -51,8 +50,8 @@ _CLASSICAL = np.pi * ELECTRON_CHARGE_ESU**2 / (ELECTRON_MASS_G * C_CGS)  # cm^2 
 _NEGLIGIBLE_LINE = 1e-3  # central extinction over the continuum's below which a line is left out
 _NEGLIGIBLE_WING = 1e-4
 _CORE_WIDTHS = 6.0
-_STRONG_WIDTHS = 40.0  # core of lines whose damping parameter exceeds _STRONG anywhere
-_STRONG = 0.15
+_STRONG_WIDTHS = 12.0  # core of lines whose damping parameter exceeds _STRONG anywhere
+_STRONG = 0.3
 _REACH_KM_S = 6000.0
 _ATOMIC_NUMBERS = {
     symbol: number
@@ -337,15 +336,11 @@ class LineExtinction:
         gamma += self.radiative[:, None] + self.stark[:, None] * state.electron_density
         damping = gamma * wave_cm / (4 * np.pi * doppler * 1e5)
         strong = damping[used][:, visibility > 0.3].max(axis=1) > _STRONG
-        for group, widths, function in (
-            (used[~strong], _CORE_WIDTHS, weak_voigt),
-            (used[strong], _STRONG_WIDTHS, voigt),
-        ):
+        for group, widths in ((used[~strong], _CORE_WIDTHS), (used[strong], _STRONG_WIDTHS)):
             if len(group):
                 self._add_group(
                     extinction,
                     lines.wave[group],
-                    function,
                     widths,
                     centre[group].astype(np.float32),
                     doppler[group].astype(np.float32),
@@ -357,7 +352,6 @@ class LineExtinction:
         self,
         extinction: np.ndarray,
         line_wave: np.ndarray,
-        function: Callable[[np.ndarray, np.ndarray], np.ndarray],
         widths: float,
         centre: np.ndarray,
         doppler: np.ndarray,
@@ -374,7 +368,7 @@ class LineExtinction:
             index = np.minimum(edges[0][:, None] + np.arange(size), len(self.wave) - 1)
             distance = self.velocity[index] - line_velocity[:, None]  # (lines, size)
             distance = distance.astype(np.float32)
-            profile = function(damping[:, :, None], distance[:, None, :] / doppler[:, :, None])
+            profile = voigt(damping[:, :, None], distance[:, None, :] / doppler[:, :, None])
             profile *= centre[:, :, None]
             for line, (start, stop) in enumerate(edges.T):
                 extinction[:, start:stop] += profile[line, :, : stop - start]
@@ -392,68 +386,33 @@ class LineExtinction:
                 extinction[:, start:stop] += wing[line, :, None] * shape.astype(extinction.dtype)
 
 
+# Hui, Armstrong & Wray (1978, JQSRT 19, 509), p = 6
+_HUI_ABOVE = (122.607931777, 214.382388695, 181.928533092, 93.1555804581, 30.1801421962,
+              5.91262620977, 0.564189583563)  # fmt: skip
+_HUI_BELOW = (122.607931774, 352.730625111, 457.334478784, 348.703917719, 170.354001821,
+              53.9929069129, 10.4798571143, 1.0)  # fmt: skip
+
+
 def voigt(a: np.ndarray, u: np.ndarray) -> np.ndarray:
     """Voigt function H(a, u), H(0, 0) = 1.
 
-    Args:
-        a: damping parameter, >= 0.
-        u: distance from the centre in Doppler widths, broadcastable against `a`.
-    """
-    return wofz(u + 1j * a).real
-
-
-def weak_voigt(a: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Voigt function to second order in the damping parameter, for a < 0.2 (Harris 1948).
-
-    H = e^{-u^2} (1 + a^2 (1 - 2 u^2)) + a H_1(u), H_1 = -2 / sqrt(pi) (1 - 2 u F(u)) with
-    Dawson's integral F, from a rational approximation in u^2 good to 1e-4 (ApJ 108, 112).
+    The rational approximation of Hui, Armstrong & Wray (1978), good to 1e-4 of H for a > .01.
 
     Args:
-        a: damping parameter, >= 0; what is above .3 counts as .3.
+        a: damping parameter, > 0.
         u: distance from the centre in Doppler widths, broadcastable against `a`.
     """
-    x = np.square(u)
-    numerator, denominator = _harris_coefficients()
-    h1 = np.full_like(x, numerator[-1])
-    below = np.full_like(x, denominator[-1])
-    for p, q in zip(numerator[-2::-1], denominator[-2::-1], strict=True):
-        h1 *= x
-        h1 += p
-        below *= x
-        below += q
-    h1 /= below
-    a = np.minimum(a, a.dtype.type(0.3))
-    h1 *= a
-    gauss = np.exp(-x)
-    x *= -2
-    x += 1
-    x *= a * a
-    x += 1
-    x *= gauss
-    x += h1
-    return x
-
-
-@functools.cache
-def _harris_coefficients() -> tuple[np.ndarray, np.ndarray]:
-    """Numerator and denominator of H_1 as a ratio of polynomials in u^2, up to u = 12."""
-    degree = 6
-    x = np.concatenate([np.linspace(0, 3.5, 400), np.geomspace(3.5, 12, 200)]) ** 2
-    h1 = -2 / np.sqrt(np.pi) * (1 - 2 * np.sqrt(x) * dawsn(np.sqrt(x)))
-    powers = (x[:, None] / 10) ** np.arange(degree + 1)
-    target = h1 * (1 + x)  # of order 1 everywhere
-    # target q(x) - p(x) = 0 with q = 1 + ..., reweighted so that errors are those of p / q
-    weight = np.ones_like(x)
-    for _ in range(6):
-        matrix = np.hstack([powers, -target[:, None] * powers[:, 1:]]) * weight[:, None]
-        solution = np.linalg.lstsq(matrix, target * weight, rcond=None)[0]
-        p, q = solution[: degree + 1], np.concatenate([[1.0], solution[degree + 1 :]])
-        weight = 1 / np.abs(powers @ q)
-    scale = 10.0 ** -np.arange(degree + 1)
-    # the factor 1 + x goes to the denominator
-    denominator = np.convolve(q * scale, [1.0, 1.0])
-    numerator = np.append(p * scale, 0.0)
-    return numerator.astype(np.float32), denominator.astype(np.float32)
+    z = a - 1j * u
+    above = np.full_like(z, _HUI_ABOVE[-1])
+    for coefficient in _HUI_ABOVE[-2::-1]:
+        above *= z
+        above += coefficient
+    below = z + _HUI_BELOW[-2]
+    for coefficient in _HUI_BELOW[-3::-1]:
+        below *= z
+        below += coefficient
+    above /= below
+    return above.real
 
 
 def _power(log: np.ndarray) -> np.ndarray:
