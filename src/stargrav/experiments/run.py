@@ -6,9 +6,11 @@ the same metrics, table, figures and verdict as when it was measured.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -128,11 +130,14 @@ def _mlflow_run(experiment: Experiment, tracking_uri: str | None) -> Iterator[No
     if tracking_uri is None:
         yield
         return
-    mlflow.set_tracking_uri(tracking_uri)
-    adopted = "MLFLOW_RUN_ID" in os.environ
-    where = None if adopted else _experiment_id(experiment.programme, tracking_uri)
-    with mlflow.start_run(experiment_id=where, run_name=None if adopted else experiment.name):
-        yield
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="mlflow.*")
+        mlflow.set_tracking_uri(tracking_uri)
+        adopted = "MLFLOW_RUN_ID" in os.environ
+        where = None if adopted else _experiment_id(experiment.programme, tracking_uri)
+        with mlflow.start_run(experiment_id=where, run_name=None if adopted else experiment.name):
+            yield
 
 
 def _experiment_id(programme: str, tracking_uri: str) -> str:
@@ -186,7 +191,8 @@ def _log(
     tags |= {f"hash.{name.replace('@', '-')}": value for name, value in hashes.items()}
     for number, criterion in enumerate(summary["criteria"], start=1):
         tags[f"criterion.{number}"] = criterion_text(criterion)
-    mlflow.set_tags({**tags, "profile": summary["conditions"]["profile"], "reused": reused})
+    tags |= {"profile": summary["conditions"]["profile"], "reused": str(reused).lower()}
+    mlflow.set_tags(tags)
     for stage in experiment.needs:
         source = LocalArtifactDatasetSource(inputs.folder(stage).resolve().as_uri())
         digest = hashes[stage][:DIGEST_LENGTH] if stage in hashes else None
@@ -229,7 +235,8 @@ def _log_case(result: Result, row: Mapping[str, Any]) -> None:
     """A child run for one case of a sweep."""
     axes = result.summary["axes"]
     case = ",".join(row[axis] for axis in axes)
-    with mlflow.start_run(run_name=case, nested=True):
+    where = mlflow.active_run().info.experiment_id
+    with mlflow.start_run(experiment_id=where, run_name=case, nested=True):
         mlflow.log_params({f"case.{axis}": row[axis] for axis in axes})
         numbers = {k: v for k, v in row.items() if k not in axes and isinstance(v, int | float)}
         mlflow.log_metrics(numbers)

@@ -155,7 +155,7 @@ def fit(model: RegressorMixin | Mlp, train: Part, valid: Part, target: str = "lo
 
 def predict(model: Fitted, part: Part) -> Prediction:
     """What a model says about stars, in their first noise draw."""
-    value = np.asarray(model.estimator.predict(part.features[0]), dtype=np.float64)
+    value = np.asarray(model.estimator.predict(np.array(part.features[0])), dtype=np.float64)
     truth = np.asarray(part.stars[model.target], dtype=np.float64)
     return Prediction(model.target, truth, value, part.stars)
 
@@ -188,8 +188,8 @@ def _train(
         progress=f"mlp to {target}",
     )
     head, history = train_head(
-        (train.rows(), train.label(target)),
-        (valid.features[0], valid.stars[target]),
+        (np.array(train.rows()), train.label(target)),
+        (np.array(valid.features[0]), valid.stars[target]),
         plan,
         folder=None if found.scratch is None else found.scratch / str(number),
         identity={**found.hashes, "target": target, "stars": len(train)},

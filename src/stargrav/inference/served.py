@@ -14,32 +14,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.pipeline import Pipeline
 
 from stargrav import models
 from stargrav.errors import InputError
-from stargrav.experiments.steps import Fitted
+from stargrav.models.heads import MlpHead
 from stargrav.models.pooling import pool
-from stargrav.models.probes import as_head
 
 BATCH = 256
 READS = "reads.json"
 
 
-def store(model: Fitted, teacher: Path, folder: Path) -> None:
-    """Store what a fitted model needs to be used on spectra.
+def store(head: MlpHead, readout: tuple[str, str], target: str, teacher: Path, to: Path) -> None:
+    """Store what a head needs to be used on spectra.
 
     Args:
-        model: a linear probe or a network, fitted to latents.
+        head: from latents to the label.
+        readout: layer and pooling that the latents were read from.
+        target: name of the label.
         teacher: folder of the teacher whose latents they were.
-        folder: where to.
+        to: folder to write into.
     """
-    head = as_head(model.estimator) if isinstance(model.estimator, Pipeline) else model.estimator
-    models.save(head, folder / "head")
-    shutil.copytree(teacher, folder / "teacher")
-    layer, pooling = model.readout
-    reads = {"layer": layer, "pooling": pooling, "target": model.target}
-    (folder / READS).write_text(json.dumps(reads, indent=1) + "\n")
+    models.save(head, to / "head")
+    shutil.copytree(teacher, to / "teacher")
+    layer, pooling = readout
+    reads = {"layer": layer, "pooling": pooling, "target": target}
+    (to / READS).write_text(json.dumps(reads, indent=1) + "\n")
 
 
 def read(folder: Path) -> tuple[str, str, str]:

@@ -1,0 +1,139 @@
+"""What every experiment keeps: names that agree, metrics that are judged, runs that repeat."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from stargrav import settings
+from stargrav.experiments import PROGRAMMES, registry
+from stargrav.experiments.figures import FIGURES
+from stargrav.experiments.run import run
+from stargrav.experiments.spec import matching
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = registry()
+
+
+@pytest.fixture(scope="module")
+def quick(inputs, tmp_path_factory):
+    """Each experiment run with the quick settings of params.yaml, once or again."""
+    parameters = settings.load(ROOT / "params.yaml", {"profile": "quick"}).experiments
+    done = {}
+
+    def result(name, time="first"):
+        if (name, time) not in done:
+            out = tmp_path_factory.mktemp(time) / name
+            values = {"accelerator": "cpu"}
+            done[name, time] = run(
+                EXPERIMENTS[name],
+                parameters.get(name, {}),
+                inputs,
+                out,
+                "quick",
+                7,
+                values,
+                {},
+                None,
+            )
+        return done[name, time]
+
+    return result
+
+
+def read(name):
+    return yaml.safe_load((ROOT / name).read_text())
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_is_an_entry_point_a_stage_and_a_section(name):
+    entry = read("MLproject")["entry_points"][name]["command"]
+    assert entry.split() == ["stargrav", "run", name]
+    assert name in read("params.yaml")["experiments"]
+    stage = read("dvc.yaml")["stages"]["experiment"]["foreach"][name]
+    assert stage["programme"] == EXPERIMENTS[name].programme in PROGRAMMES
+
+
+def test_nothing_is_declared_for_experiments_that_do_not_exist():
+    params = read("params.yaml")
+    sections = [params, *params["profiles"].values()]
+    named = {name for section in sections for name in section.get("experiments") or {}}
+    named |= set(read("dvc.yaml")["stages"]["experiment"]["foreach"])
+    commands = (entry["command"].split() for entry in read("MLproject")["entry_points"].values())
+    named |= {words[2] for words in commands if words[1] == "run"}
+    assert named <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("profile", settings.PROFILES)
+def test_parameters_of_params_yaml_are_those_of_the_experiments(profile):
+    chosen = settings.load(ROOT / "params.yaml", {"profile": profile}).experiments
+    for name, parameters in chosen.items():
+        EXPERIMENTS[name].resolve(parameters, "params.yaml")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=list(EXPERIMENTS))
+def test_an_experiment_says_what_it_claims(experiment):
+    assert experiment.plan.split()[0] == experiment.programme
+    assert experiment.claim[0].isupper() and not experiment.claim.endswith(".")
+    assert set(experiment.figures) <= set(FIGURES)
+    assert set(experiment.needs) <= set(settings_stages())
+
+
+def settings_stages():
+    stages = read("dvc.yaml")["stages"]
+    trained = [f"train@{key}" for key in stages["train"]["foreach"]]
+    return [*stages, *trained]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_judged_and_published_metrics_are_reported(name, quick):
+    experiment, summary = EXPERIMENTS[name], quick(name).summary
+    assert [c["criterion"] for c in summary["criteria"]] == [str(c) for c in experiment.accept]
+    assert summary["verdict"] == "not judged"
+    for key in [k for c in experiment.accept for k in c.metrics()] + list(experiment.published):
+        assert matching(key, summary["metrics"])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_quick_run_is_finite_and_complete(name, quick):
+    result, experiment = quick(name), EXPERIMENTS[name]
+    for key, metric in result.summary["metrics"].items():
+        assert np.isfinite(list(metric.values())).all(), key
+        assert metric["low"] <= metric["high"], key
+    for frame in (result.table, result.history, result.predictions):
+        assert np.isfinite(frame.select_dtypes("number")).all(axis=None)
+    assert [path.stem for path in result.figures] == sorted(experiment.figures)
+    assert (result.folder / "model").is_dir() == (experiment.serves is not None)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_same_seed_gives_the_same_bytes(name, quick):
+    first, again = quick(name).folder, quick(name, "again").folder
+    files = [path.relative_to(first) for path in sorted(first.rglob("*")) if path.is_file()]
+    assert files == [p.relative_to(again) for p in sorted(again.rglob("*")) if p.is_file()]
+    for file in files:
+        assert (first / file).read_bytes() == (again / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_table_holds_what_the_metrics_say(name, quick):
+    """Metrics, table and predictions are three views of one measurement."""
+    result = quick(name)
+    for row in result.table.to_dict("records"):
+        case = ",".join(row[axis] for axis in result.summary["axes"])
+        assert row["r2"] == pytest.approx(result.summary["metrics"][f"r2[{case}]"]["value"])
+        stars = result.predictions[result.predictions["case"] == case]
+        residual = stars["prediction"] - stars["truth"]
+        assert np.sqrt((residual**2).mean()) == pytest.approx(row["rmse"], rel=1e-3)
+        assert len(stars) == row["n_test"]
+
+
+def test_metrics_json_holds_no_time_and_no_place(quick):
+    """What differs from run to run would make DVC think that the result had changed."""
+    for name in EXPERIMENTS:
+        text = json.dumps(quick(name).summary)
+        assert str(quick(name).folder.parent) not in text and "seconds" not in text
+        assert "seconds" not in pd.read_csv(quick(name).folder / "table.csv")

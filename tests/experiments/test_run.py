@@ -1,0 +1,216 @@
+"""The runner: what MLflow gets, what a crash leaves, what is shown again."""
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+
+from stargrav.errors import InputError
+from stargrav.experiments import run as runner
+from stargrav.experiments.inputs import Inputs
+from stargrav.experiments.run import log_reused, run
+from stargrav.experiments.spec import at_least, experiment
+from stargrav.experiments.steps import Mlp, fit, latents, over, score
+from stargrav.experiments.table import Table
+from stargrav.models.probes import as_head, ols, ridge
+from stargrav.training.tasks import RegressionTask
+
+SETTINGS = {
+    "accelerator": "cpu",
+    "dataset": {"error": "noiseless"},
+    "latents": {"noise_level": 1.0, "readouts": [["enc_last", "global_mean"]]},
+}
+HASHES = {"dataset": "d" * 64, "latents": "l" * 64, "code": "c" * 64}
+
+
+@experiment(
+    plan="toy 1",
+    claim="A network reads log g from the latents",
+    accept=[at_least("r2[mlp]", 0.3), at_least("r2[ols]", 0.999)],
+    published={"r2[mlp]": 0.5},
+    needs=("dataset", "latents"),
+    figures=("losses",),
+    serves="mlp",
+)
+def toy(epochs: int = 12) -> Table:
+    """Least squares and a small network on the same latents."""
+    z = latents("enc_pre_latent", "seg_mean_8")
+    table = over(model={"ols": ols(), "mlp": Mlp((16,), 0.0, 1e-2, 0.0, 64, epochs, 5)})
+    for case in table:
+        case.record(score(fit(case.model, z.train, z.valid), z.test))
+    return table
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A tracking database of the tests' own, with its artifacts beside it."""
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="module")
+def done(inputs, store, tmp_path_factory):
+    """The toy, run once and logged."""
+    out = tmp_path_factory.mktemp("results") / "toy"
+    return run(toy, {"epochs": 6}, inputs, out, "laptop", 3, SETTINGS, HASHES, store)
+
+
+def latest(store, **tags):
+    client = MlflowClient(store)
+    where = [e.experiment_id for e in client.search_experiments()]
+    query = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    return client, client.search_runs(where, query)[0]
+
+
+def test_a_run_shows_what_was_measured(done, store):
+    client, logged = latest(store, experiment="toy")
+    summary = done.summary
+    assert logged.info.status == "FINISHED"
+    assert client.get_experiment(logged.info.experiment_id).name == toy.programme
+    assert logged.data.params["experiment.epochs"] == "6"
+    assert logged.data.params["settings.dataset.error"] == "noiseless"
+    assert logged.data.metrics["r2/mlp"] == summary["metrics"]["r2[mlp]"]["value"]
+    assert logged.data.metrics["r2/mlp/low"] < logged.data.metrics["r2/mlp"]
+    tags = logged.data.tags
+    assert tags["verdict"] == summary["verdict"] and tags["reused"] == "false"
+    assert tags["hash.code"] == HASHES["code"] and "r2[mlp] >= 0.3" in tags["criterion.1"]
+    inputs = {i.dataset.name: i.dataset.digest for i in logged.inputs.dataset_inputs}
+    assert inputs == {"dataset": "d" * 36, "latents": "l" * 36}
+
+
+def test_epochs_and_cases_are_told(done, store):
+    client, logged = latest(store, experiment="toy")
+    losses = client.get_metric_history(logged.info.run_id, "valid_loss")
+    assert [metric.step for metric in losses] == list(range(1, len(losses) + 1))
+    assert [m.value for m in losses] == pytest.approx(list(done.history["valid_loss"]))
+    parent = f"tags.`mlflow.parentRunId` = '{logged.info.run_id}'"
+    children = client.search_runs([logged.info.experiment_id], parent)
+    assert {child.data.params["case.model"] for child in children} == {"ols", "mlp"}
+    table = mlflow.artifacts.load_dict(f"{logged.info.artifact_uri}/table.json")
+    assert len(table["data"]) == 2
+    figures = {f.path for f in client.list_artifacts(logged.info.run_id, "figures")}
+    assert figures == {"figures/losses.png"}
+
+
+def test_verdict_and_criteria(done):
+    first, second = done.summary["criteria"]
+    assert first["published"] == 0.5 and second["published"] is None
+    assert second["verdict"] == "fail" == done.summary["verdict"]
+
+
+def test_the_served_model_answers_as_the_experiment_did(done, store, inputs):
+    """Teacher, pooling and head on the noisy spectra give the predictions of the test stars."""
+    from stargrav.data import store as data
+    from stargrav.data.loader import NoisySpectra
+
+    spectra = data.read_spectra(inputs.folder("dataset") / "test.h5")
+    (batch,) = NoisySpectra(spectra, len(spectra), noise_level=1.0, seed=42)
+    flux, error = (batch[key].numpy() for key in ("noisy", "error"))
+    level = np.median(flux, axis=1, keepdims=True)
+    mlflow.set_tracking_uri(store)
+    _, logged = latest(store, experiment="toy")
+    model_id = logged.outputs.model_outputs[0].model_id
+    served = mlflow.pyfunc.load_model(f"models:/{model_id}")
+    found = served.predict({"flux": 3 * flux / level, "error": 3 * error / level})
+    stored = done.predictions.query("case == 'mlp'")["prediction"]
+    assert np.corrcoef(found["log_g"], stored)[0, 1] > 0.99  # not 1: the median is a noisy one
+    with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
+        served.predict({"flux": flux[:, :9], "error": error[:, :9]})
+    flux[3, 2] = np.nan
+    with pytest.raises(InputError, match="flux, row 3"):
+        served.predict({"flux": flux, "error": error})
+
+
+def test_a_stored_result_is_shown_again(done, inputs, store, capsys):
+    log_reused(toy, done.folder, inputs, SETTINGS, HASHES, store)
+    _, logged = latest(store, experiment="toy", reused="true")
+    assert logged.data.metrics["r2/mlp"] == done.summary["metrics"]["r2[mlp]"]["value"]
+    shown = capsys.readouterr().out
+    assert "verdict: fail" in shown and "r2 published" in shown
+
+
+def test_a_run_that_mlflow_started_is_adopted(done, inputs, store, monkeypatch, tmp_path):
+    """`mlflow run` passes its run on, with -P values logged as text under their own names."""
+    client = MlflowClient(store)
+    made = client.create_run(client.create_experiment("other", tmp_path.as_uri()))
+    client.log_param(made.info.run_id, "epochs", "6.0")
+    monkeypatch.setenv("MLFLOW_RUN_ID", made.info.run_id)
+    log_reused(toy, done.folder, inputs, SETTINGS, HASHES, store)
+    logged = client.get_run(made.info.run_id)
+    assert logged.data.tags["verdict"] == "fail"
+    assert logged.data.params["epochs"] == "6.0"
+
+
+def test_a_crash_leaves_the_old_result_and_a_failed_run(done, inputs, store, monkeypatch):
+    before = (done.folder / "metrics.json").read_bytes()
+    monkeypatch.setattr(runner.figures, "draw", _break)
+    with pytest.raises(OSError, match="disk full"):
+        run(toy, {"epochs": 1}, inputs, done.folder, "laptop", 3, SETTINGS, HASHES, store)
+    assert (done.folder / "metrics.json").read_bytes() == before
+    _, logged = latest(store, **{"mlflow.runName": "toy"})
+    assert logged.info.status == "FAILED"
+
+
+def _break(*_):
+    raise OSError("disk full")
+
+
+def test_an_interrupted_training_goes_on(done, inputs, tmp_path, monkeypatch):
+    """Ctrl-C in an epoch: run again, it passes through the same losses to the same bytes."""
+    first = run(toy, {"epochs": 6}, inputs, tmp_path / "first", "quick", 3, SETTINGS, {}, None)
+    out = tmp_path / "again" / "toy"
+    epochs = []
+
+    def interrupted(task, batch, index):
+        epochs.append(task.current_epoch)
+        if task.current_epoch == 3:
+            raise KeyboardInterrupt
+        return training_step(task, batch, index)
+
+    training_step = RegressionTask.training_step
+    with monkeypatch.context() as patched:
+        patched.setattr(RegressionTask, "training_step", interrupted)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            run(toy, {"epochs": 6}, inputs, out, "quick", 3, SETTINGS, {}, None)
+    assert not out.exists() and max(epochs) == 3
+    again = run(toy, {"epochs": 6}, inputs, out, "quick", 3, SETTINGS, {}, None)
+    assert (again.folder / "metrics.json").read_bytes() == (
+        first.folder / "metrics.json"
+    ).read_bytes()
+    assert [path.name for path in out.parent.iterdir()] == ["toy"]
+
+
+def test_wrong_parameters_and_missing_stages_are_named(inputs, tmp_path):
+    with pytest.raises(InputError, match="experiments.toy.epochs: found 'many'"):
+        run(toy, {"epochs": "many"}, inputs, tmp_path / "a", "quick", 3, SETTINGS, {}, None)
+    folders = {**inputs.folders, "latents": tmp_path / "nowhere"}
+    with pytest.raises(InputError, match="nowhere: latents"):
+        run(toy, {}, Inputs(folders), tmp_path / "a", "quick", 3, SETTINGS, {}, None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_latents_of_another_data_set_are_refused(inputs, tmp_path):
+    (tmp_path / "train.h5").symlink_to(inputs.folder("dataset") / "test.h5")
+    folders = {**inputs.folders, "dataset": tmp_path}
+    with pytest.raises(InputError, match="found 400 latents, expected 150, as stars"):
+        Inputs(folders).latents("enc_last", "global_mean")
+
+
+def test_smaller_samples_are_part_of_larger_ones(inputs):
+    train = inputs.latents("enc_last", "global_mean").train
+    small, large = (set(train.sample(n, seed=5).stars["log_g"]) for n in (50, 200))
+    assert len(small) == 50 and small < large
+    sample = train.sample(50, seed=5)
+    row = int(np.flatnonzero(train.stars["T_eff"] == sample.stars["T_eff"][7])[0])
+    assert np.array_equal(sample.features[1, 7], train.features[1, row])
+    assert train.sample(10_000, seed=5) is train
+    # rows and labels stay side by side over the draws
+    assert np.array_equal(sample.rows()[57], sample.features[1, 7])
+    assert sample.label("T_eff")[57] == sample.stars["T_eff"][7]
+
+
+def test_a_linear_probe_as_head_answers_the_same(inputs):
+    z = inputs.latents("enc_pre_latent", "seg_mean_8")
+    probe = ridge(0.5).fit(z.train.rows(), z.train.label("log_g"))
+    features = np.array(z.test.features[0])
+    expected = probe.predict(features)
+    assert as_head(probe).predict(features) == pytest.approx(expected, abs=1e-4)
