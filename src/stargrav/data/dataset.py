@@ -47,7 +47,7 @@ def write_dataset(
     table = stars.drop(columns=["snr", "snr_norm"], errors="ignore").reset_index(drop=True)
     simulator.library.check(torch.tensor(table[list(LABELS)].to_numpy(dtype=float)))
     table["snr"], table["snr_norm"] = 0.0, 0.0
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(simulator.library.mean.device).manual_seed(seed)
 
     def simulate(start: int) -> tuple[Tensor, Tensor]:
         rows = slice(start, start + _BATCH)

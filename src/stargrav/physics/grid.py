@@ -133,7 +133,7 @@ class Library:
         """
         axes, order = _regular_axes(np.asarray(labels, dtype=float), name)
         flux = np.asarray(flux, dtype=np.float32)[order]
-        flux = flux / np.median(flux, axis=1, keepdims=True)
+        flux /= np.median(flux, axis=1, keepdims=True)
         mean = flux.mean(axis=0, dtype=np.float64).astype(np.float32)
         flux -= mean
         components = _principal_components(flux, n_components)
