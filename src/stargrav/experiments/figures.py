@@ -78,7 +78,7 @@ def losses(result: Result) -> Figure:
         best = epoch[history["valid_r2"].to_numpy().argmax()]
         loss = {split: history[f"{split}_loss"] for split in ("train", "valid")}
         curves(epoch, loss, "loss (standardised label)", row[0], best)
-        curves(epoch, {"valid": history["valid_r2"]}, r"$R^2$", row[1], best)
+        curves(epoch, {"valid": history["valid_r2"]}, r"$R^2$ of the valid stars", row[1], best)
         row[0].set_title(case)
     return figure
 

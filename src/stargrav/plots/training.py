@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from stargrav.plots.style import MUTED
 
@@ -30,6 +31,7 @@ def curves(
         ax.plot(epoch, value, label=name)
     if best is not None:
         ax.axvline(best, color=MUTED, linewidth=1, linestyle=":", label=f"kept (epoch {best:g})")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel=ylabel)
     ax.legend()
     return ax
