@@ -32,8 +32,9 @@ from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from stargrav.physics import opacity
 from stargrav.physics.equation_of_state import State, solve
+from stargrav.physics.transfer import logarithmic_mean
 
-LOG_TAU = np.concatenate([np.arange(-6.0, -2.9, 0.3), np.linspace(-2.75, 1.6, 24)])
+LOG_TAU = np.concatenate([np.arange(-6.0, -2.7, 0.4), np.linspace(-2.5, 1.6, 21)])
 T_EFF_SUN, LOG_G_SUN = 5777.0, 4.44
 _SWEEPS = 12
 _TOLERANCE = 1e-3
@@ -137,7 +138,7 @@ def build(
         weight = 10.0**log_g * state.rho / alpha * tau  # dP / d ln tau
         root = 1.5 * np.sqrt(pressure) * weight
         # above the first layer P grows like tau^.6
-        integral = np.concatenate([[root[0] / 0.9], (root[1:] + root[:-1]) / 2 * step])
+        integral = np.concatenate([[root[0] / 0.9], logarithmic_mean(root[1:], root[:-1]) * step])
         new = np.cumsum(integral) ** (2 / 3)
         change = np.max(np.abs(np.log(new / pressure)))
         pressure = new

@@ -22,8 +22,8 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from scipy.integrate import cumulative_trapezoid, quad
 from scipy.fft import irfft, next_fast_len, rfft
+from scipy.integrate import cumulative_trapezoid, quad
 from scipy.special import exp1
 
 from stargrav.constants import (
@@ -55,15 +55,13 @@ def line_wavelength(upper: np.ndarray) -> np.ndarray:
 def oscillator_strength(upper: int) -> float:
     """Absorption oscillator strength of 3 -> n, fit of Johnson (1972) type as in HLINOP.
 
-    Agrees with the exact values (Goldwire 1968) to 1e-3.
+    Agrees with the exact values (Goldwire 1968) to 3e-3.
     """
     n, m = LOWER, upper
     kramers = 1.9603 * n * (m / ((m - n) * (m + n))) ** 3
     power = (m - n) ** 1.2
     weight = (power - 1) / (power + 0.45 - 2.4 / n**3 * (n - 1))
-    return kramers * (
-        1 - weight * 0.2027 / n**0.71 - (0.222 + 0.124 / n / m) * (1 - weight)
-    )
+    return kramers * (1 - weight * 0.2027 / n**0.71 - (0.222 + 0.124 / n / m) * (1 - weight))
 
 
 def occupation_probability(

@@ -116,7 +116,9 @@ def read_lines(path: str | Path | None = None) -> LineList:
     Raises:
         InputError: unreadable, of no known format, or without a usable line.
     """
-    source = files("stargrav.physics") / "tables" / "atomic_lines.csv" if path is None else Path(path)
+    source = (
+        files("stargrav.physics") / "tables" / "atomic_lines.csv" if path is None else Path(path)
+    )
     try:
         rows = source.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
@@ -129,7 +131,7 @@ def read_lines(path: str | Path | None = None) -> LineList:
         found = _own_rows(source, body)
     elif any("WL_air" in row or "WL_vac" in row for _, row in body[:5]):
         found = _vald_rows(source, body)
-    elif re.match(r"[ \d]{6}\.\d{4}[ +-][ \d]{2}\.\d{3} *\d+\.\d\d", head):
+    elif re.match(r"[ \d]{6}\.\d{4}[ \d+-]{3}\.\d{3} *\d+\.\d\d", head):
         found = _kurucz_rows(source, body)
     else:
         raise InputError(
@@ -138,7 +140,9 @@ def read_lines(path: str | Path | None = None) -> LineList:
     known = {f"{e} {stage}" for e in elements() if e != "H" for stage in ("I", "II")}
     table = sorted((row for row in found if row[0] in known), key=lambda row: row[1])
     if not table:
-        raise InputError(source, "line list", "no usable line", "lines of neutral or ionised atoms")
+        raise InputError(
+            source, "line list", "no usable line", "lines of neutral or ionised atoms"
+        )
     species, *numbers = zip(*table, strict=True)
     return LineList(np.array(species), *(np.array(column, float) for column in numbers))
 
@@ -208,8 +212,10 @@ def _kurucz_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
         )
         if levels[0] == levels[1]:
             continue
-        damping = (float(text[part]) if text[part].strip() else 0.0 for part in
-                   (slice(80, 86), slice(86, 92), slice(92, 98)))
+        damping = (
+            float(text[part]) if text[part].strip() else 0.0
+            for part in (slice(80, 86), slice(86, 92), slice(92, 98))
+        )
         rad, stark, waals = (value or math.nan for value in damping)
         yield (
             f"{symbols[atom]} {'I' * (ion + 1)}",
@@ -235,7 +241,7 @@ def _number(source: object, line: int, name: str, text: str | None) -> float:
 
 
 def air_to_vacuum(wave: np.ndarray | float) -> np.ndarray | float:
-    """Vacuum wavelength, A, of a wavelength in air (Morton 2000, ApJS 130, 403, eq. 8 inverted)."""
+    """Vacuum wavelength, A, of a wavelength in air (Morton 2000, ApJS 130, 403, eq. 8)."""
     vacuum = wave
     for _ in range(3):
         s = (1e4 / vacuum) ** 2
@@ -319,6 +325,8 @@ class LineExtinction:
                 it is near 0 does not matter.
         """
         lines, which = self.lines, self.species_index
+        if not len(lines):
+            return
         temperature = state.temperature
         kt = K_BOLTZMANN_EV * temperature
         at = np.clip(np.searchsorted(self.wave, lines.wave), 0, len(self.wave) - 1)
@@ -328,10 +336,14 @@ class LineExtinction:
         ready = np.array([state.density[s] / state.partition[s] for s in self.species])[which]
         wave_cm = lines.wave[:, None] * 1e-8
         centre = _CLASSICAL / np.sqrt(np.pi) * 10.0 ** lines.log_gf[:, None] * ready
-        centre *= np.exp(-lines.e_low[:, None] / kt) * -np.expm1(-HC_CM_K / (wave_cm * temperature))
+        centre *= np.exp(-lines.e_low[:, None] / kt) * -np.expm1(
+            -HC_CM_K / (wave_cm * temperature)
+        )
         centre *= wave_cm / (doppler * 1e5)  # extinction where H = 1
         used = np.flatnonzero(np.max(centre / background, axis=1) > _NEGLIGIBLE_LINE)
-        perturbers = state.density["H I"] + 0.42 * state.density["He I"] + 0.85 * state.density["H2"]
+        perturbers = (
+            state.density["H I"] + 0.42 * state.density["He I"] + 0.85 * state.density["H2"]
+        )
         gamma = self._collisions_with_h(temperature) * perturbers
         gamma += self.radiative[:, None] + self.stark[:, None] * state.electron_density
         damping = gamma * wave_cm / (4 * np.pi * doppler * 1e5)

@@ -102,7 +102,6 @@ class Synthesizer:
             visibility,
         )
 
-
     def _add_molecules(self, extinction: np.ndarray, model: atmosphere.Atmosphere) -> None:
         for name in self.molecules:
             weights = molecules.weights(name, model.state.temperature)

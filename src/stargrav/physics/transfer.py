@@ -13,7 +13,8 @@ and the flux follows from three Gauss points over mu in (0, 1):
 F = 2 pi sum_i w_i mu_i I(mu_i)  (Mihalas 1978, Stellar Atmospheres, sect. 4-1).
 
 The monochromatic optical depth is integrated over the logarithm of the depth scale of the
-atmosphere, dt_lambda = (alpha_lambda / alpha_5000) tau_5000 d ln tau_5000.
+atmosphere, dt_lambda = (alpha_lambda / alpha_5000) tau_5000 d ln tau_5000, with an integrand taken
+as exponential between layers.
 """
 
 from __future__ import annotations
@@ -59,12 +60,26 @@ def optical_depth(ratio: np.ndarray, log_tau: np.ndarray) -> np.ndarray:
     """
     tau = (10.0**log_tau).astype(ratio.dtype)
     integrand = ratio * tau[:, None]
-    half_step = (0.5 * np.log(10) * np.diff(log_tau)).astype(ratio.dtype)
+    step = (np.log(10) * np.diff(log_tau)).astype(ratio.dtype)
     depth = np.empty_like(ratio)
     depth[0] = integrand[0]
-    np.cumsum((integrand[1:] + integrand[:-1]) * half_step[:, None], axis=0, out=depth[1:])
-    depth[1:] += depth[0]
-    return depth
+    depth[1:] = logarithmic_mean(integrand[1:], integrand[:-1])
+    depth[1:] *= step[:, None]
+    return np.cumsum(depth, axis=0, out=depth)
+
+
+def logarithmic_mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Mean of what grows exponentially from a to b, (b - a) / ln(b / a), by Carlson's bound.
+
+    (a + b + 4 sqrt(a b)) / 6 (Carlson 1972, Am. Math. Monthly 79, 615): within 1e-3 for a ratio
+    of 6 and exact where they are equal.
+    """
+    mean = np.sqrt(a * b)
+    mean *= 4
+    mean += a
+    mean += b
+    mean /= 6
+    return mean
 
 
 def emergent_flux(ratio: np.ndarray, source: np.ndarray, log_tau: np.ndarray) -> np.ndarray:
@@ -93,12 +108,12 @@ def _flux(depth: np.ndarray, source: np.ndarray) -> np.ndarray:
         d = np.maximum(thickness / mu, depth.dtype.type(1e-12))
         e = np.exp(-d)
         thin = d < _SERIES
-        mean = np.where(thin, 1 - d * (0.5 - d / 6), (1 - e) / d)  # mean transmission
+        mean = (1 - e) / d
+        near = np.where(thin, d * (1 / 2 - d * (1 / 6 - d / 24)), 1 - mean)
+        far = np.where(thin, d * (1 / 2 - d * (1 / 3 - d / 8)), mean - e)
         behind = np.exp(-depth / mu)
         # the gas above the first layer radiates with the source function found there
         intensity = source[0] * (1 - behind[0])
-        near = np.where(thin, d * (0.5 - d / 6), 1 - mean)
-        far = np.where(thin, d * (0.5 - d / 3), mean - e)
         intensity += np.einsum("ln,ln->n", behind[:-1], source[:-1] * near + source[1:] * far)
         intensity += behind[-1] * source[-1]
         flux += weight * intensity
