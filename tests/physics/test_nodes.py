@@ -1,6 +1,7 @@
 """The library's builder: resumable, parallel, faithful to what the synthesiser gives."""
 
 import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,19 +18,19 @@ class Bumps:
 
     calls = 0
 
+    def __init__(self, strength=1.0):
+        self.strength = strength
+
     def __call__(self, labels):
         Bumps.calls += 1
-        depth = 0.2 + 0.1 * (labels[0] - 4500) / 1000 + 0.05 * labels[1]
+        depth = 0.2 * self.strength + 0.1 * (labels[0] - 4500) / 1000 + 0.05 * labels[1]
         return (3e6 * (1 - depth * np.exp(-(((synthesis.WAVE - 8000) / 3) ** 2)))).astype("f4")
 
 
 @pytest.fixture
-def bumps(monkeypatch):
-    monkeypatch.setattr(synthesis, "Synthesizer", Bumps)
-    nodes._synthesizer.cache_clear()
+def bumps():
     Bumps.calls = 0
-    yield Bumps
-    nodes._synthesizer.cache_clear()
+    return {"processes": 1, "n_components": 3, "progress": False, "make_synthesizer": Bumps}
 
 
 @pytest.mark.parametrize("name", list(nodes.NODES))
@@ -63,7 +64,7 @@ def test_degrading_has_the_resolution_it_names():
 
 
 def test_library_returns_the_nodes(bumps, tmp_path):
-    library = nodes.build_library(TINY, tmp_path, 1, n_components=3, progress=False)
+    library = nodes.build_library(TINY, tmp_path, **bumps)
     labels = nodes.grid(TINY)
     expected = np.stack([nodes.degrade(Bumps()(row)) for row in labels])
     found = library.flux_at(torch.from_numpy(labels)).numpy()
@@ -74,14 +75,14 @@ def test_library_returns_the_nodes(bumps, tmp_path):
 
 
 def test_build_goes_on_where_it_stopped(bumps, tmp_path):
-    whole = nodes.build_library(TINY, tmp_path / "a", 1, n_components=3, progress=False)
+    whole = nodes.build_library(TINY, tmp_path / "a", **bumps)
     assert Bumps.calls == 4
-    nodes.build_library(TINY, tmp_path / "a", 1, n_components=3, progress=False)
+    nodes.build_library(TINY, tmp_path / "a", **bumps)
     assert Bumps.calls == 4, "a finished build computes nothing"
     files = sorted((tmp_path / "a").iterdir())
     files[1].unlink()
     files[0].with_suffix(".1.tmp").write_bytes(b"cut short")
-    again = nodes.build_library(TINY, tmp_path / "a", 1, n_components=3, progress=False)
+    again = nodes.build_library(TINY, tmp_path / "a", **bumps)
     assert Bumps.calls == 4 + 4 // len(files)
     assert torch.equal(whole.coefficients, again.coefficients)
     assert torch.equal(whole.components, again.components)
@@ -95,27 +96,35 @@ def test_failure_leaves_only_whole_parts(bumps, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Bumps, "__call__", fail)
     with pytest.raises(ArithmeticError, match="no atmosphere"):
-        nodes.build_library(TINY, tmp_path, 1, progress=False)
+        nodes.build_library(TINY, tmp_path, **bumps)
     parts = list(tmp_path.iterdir())
     assert [part.suffix for part in parts] == [".npy"] * 2
     assert all(np.isfinite(np.load(part)).all() for part in parts)
 
 
 def test_other_physics_or_nodes_are_other_parts(bumps, tmp_path, monkeypatch):
-    nodes.build_library(TINY, tmp_path, 1, n_components=3, progress=False)
+    nodes.build_library(TINY, tmp_path, **bumps)
     monkeypatch.setattr(nodes, "_physics_digest", lambda: b"changed")
-    nodes.build_library(TINY, tmp_path, 1, n_components=3, progress=False)
+    nodes.build_library(TINY, tmp_path, **bumps)
     assert Bumps.calls == 8
-    nodes.build_library({**TINY, "T_eff": (4500, 5600)}, tmp_path, 1, 3, progress=False)
+    nodes.build_library({**TINY, "T_eff": (4500, 5600)}, tmp_path, **bumps)
     assert Bumps.calls == 10, "only the new temperature is computed"
+
+
+def test_other_synthesiser_is_other_parts(bumps, tmp_path):
+    one, two = (partial(Bumps, strength) for strength in (1.0, 0.5))
+    for make in (one, two, one):
+        nodes.build_library(TINY, tmp_path, **{**bumps, "make_synthesizer": make})
+    assert Bumps.calls == 8
 
 
 def test_processes_give_what_one_gives(tmp_path):
     few = {**TINY, "log_g": (4.0,)}
+    make = partial(synthesis.Synthesizer, molecules=False)
     before = dict(os.environ)
-    parallel = nodes.build_library(few, tmp_path / "two", 2, n_components=1, progress=False)
+    parallel = nodes.build_library(few, tmp_path / "two", 2, 1, False, make)
     assert dict(os.environ) == before
-    one = nodes.build_library(few, tmp_path / "one", 1, n_components=1, progress=False)
+    one = nodes.build_library(few, tmp_path / "one", 1, 1, False, make)
     torch.testing.assert_close(parallel.coefficients, one.coefficients, rtol=1e-4, atol=1e-4)
     assert {p.name for p in (tmp_path / "two").iterdir()} == {
         p.name for p in (tmp_path / "one").iterdir()

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import cache
@@ -39,6 +40,9 @@ _FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _PART_LABELS = ("T_eff", "log_g", "M_H")  # one part for each combination of these
 _NOT_PHYSICS = ("grid.py", "nodes.py")  # whatever they hold, a node's spectrum is the same
 
+Synthesize = Callable[[np.ndarray], np.ndarray]
+SynthesizerFactory = Callable[[], Synthesize]
+
 NODES: Mapping[str, Mapping[str, tuple[float, ...]]] = {
     "default": {
         "T_eff": (3750, 3830, 3925, 4035, 4170, 4340, 4570, 4870, 5220, 5610, 6000),
@@ -55,6 +59,9 @@ NODES: Mapping[str, Mapping[str, tuple[float, ...]]] = {
         "C_M": (-0.75, 0.5),
     },
 }
+
+
+_worker: dict[str, Synthesize] = {}  # of this process, when it is one of the pool's
 
 
 def grid(nodes: Mapping[str, Sequence[float]]) -> np.ndarray:
@@ -94,6 +101,7 @@ def build_library(
     processes: int = 2,
     n_components: int = 60,
     progress: bool = True,
+    make_synthesizer: SynthesizerFactory = synthesis.Synthesizer,
 ) -> Library:
     """Compute the spectra of all nodes and compress them.
 
@@ -103,13 +111,16 @@ def build_library(
         processes: how many processes compute; with 1, this one does.
         n_components: principal components kept.
         progress: whether to show a progress bar.
+        make_synthesizer: gives what turns (5,) labels into a flux on `synthesis.WAVE`; called
+            once per process and pickled, e.g. `partial(Synthesizer, lines=my_lines)`.
     """
     labels = grid(nodes)
     parts.mkdir(parents=True, exist_ok=True)
     columns = [LABELS.index(label) for label in _PART_LABELS]
     _, which = np.unique(labels[:, columns], axis=0, return_inverse=True)
     rows = [np.flatnonzero(which.ravel() == k) for k in range(which.max() + 1)]
-    paths = [parts / f"{_part_hash(labels[row])}.npy" for row in rows]
+    version = _physics_digest() + pickle.dumps(make_synthesizer)
+    paths = [parts / f"{_part_hash(version, labels[row])}.npy" for row in rows]
     todo = [
         (labels[row], path) for row, path in zip(rows, paths, strict=True) if not path.exists()
     ]
@@ -118,7 +129,7 @@ def build_library(
         total=len(labels), initial=len(labels) - missing, unit="spectrum", disable=not progress
     )
     with bar:
-        for done in _compute(todo, processes):
+        for done in _compute(todo, processes, make_synthesizer):
             bar.update(done)
     flux = np.empty((len(labels), len(library_wave())), dtype=np.float32)
     for row, path in zip(rows, paths, strict=True):
@@ -126,27 +137,31 @@ def build_library(
     return Library.from_grid(library_wave(), flux, labels, n_components, RESOLUTION)
 
 
-def _compute(todo: Sequence[tuple[np.ndarray, Path]], processes: int) -> Iterator[int]:
+def _compute(
+    todo: Sequence[tuple[np.ndarray, Path]], processes: int, make: SynthesizerFactory
+) -> Iterator[int]:
     """Compute parts and yield the number of spectra of each as it is stored."""
-    if processes == 1 or len(todo) <= 1:
-        for part, path in todo:
-            yield _compute_part(part, path)
+    if not todo:
+        return
+    if processes == 1:
+        synthesize = make()
+        for labels, path in todo:
+            yield _compute_part(synthesize, labels, path)
         return
     with (
         _worker_environment(),
-        ProcessPoolExecutor(processes, get_context("spawn"), _start_worker) as pool,
+        ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (make,)) as pool,
     ):
         try:
-            for done in as_completed([pool.submit(_compute_part, *part) for part in todo]):
+            for done in as_completed([pool.submit(_work, *part) for part in todo]):
                 yield done.result()
         except BaseException:  # parts under way are finished and kept, the others dropped
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _compute_part(labels: np.ndarray, path: Path) -> int:
+def _compute_part(synthesize: Synthesize, labels: np.ndarray, path: Path) -> int:
     """Spectra of (m, 5) labels into a file that is whole or absent."""
-    synthesize = _synthesizer()
     flux = np.stack([degrade(synthesize(row)) for row in labels])
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     with temporary.open("wb") as file:
@@ -155,15 +170,15 @@ def _compute_part(labels: np.ndarray, path: Path) -> int:
     return len(labels)
 
 
-@cache
-def _synthesizer() -> synthesis.Synthesizer:
-    return synthesis.Synthesizer()
-
-
-def _start_worker() -> None:
+def _start_worker(make: SynthesizerFactory) -> None:
     """Leave Ctrl-C to the parent, and end with it however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    _worker["synthesize"] = make()
+
+
+def _work(labels: np.ndarray, path: Path) -> int:
+    return _compute_part(_worker["synthesize"], labels, path)
 
 
 def _end_with_parent() -> None:
@@ -193,9 +208,9 @@ def _worker_environment() -> Iterator[None]:
                 os.environ[key] = value
 
 
-def _part_hash(labels: np.ndarray) -> str:
+def _part_hash(version: bytes, labels: np.ndarray) -> str:
     """Name of the part with these labels."""
-    digest = hashlib.sha256(_physics_digest())
+    digest = hashlib.sha256(version)
     digest.update(np.ascontiguousarray(labels, dtype=float).tobytes())
     digest.update(repr((RESOLUTION, _EVERY)).encode())
     return digest.hexdigest()[:24]
