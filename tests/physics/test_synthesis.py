@@ -117,7 +117,8 @@ def test_part_of_the_range_agrees_with_the_whole(atomic):
 def test_without_lines_the_spectrum_is_smooth():
     empty = read_lines().select(np.zeros(len(read_lines()), bool))
     flux = synthesize([[4500, 3, -1, 0, 0]], lines=empty, molecules=False)[0]
-    assert np.abs(np.diff(np.log(flux))).max() < 1e-4
+    # the largest step left is where the Paschen series is cut off at n = 40
+    assert np.abs(np.diff(np.log(flux))).max() < 1e-3
 
 
 @pytest.mark.skipif(not BOSZ.exists(), reason="needs shared/reference/bosz_r5000_8000-9000.h5")
