@@ -66,6 +66,7 @@ def synthesize(
     if resolution is not None:
         flux = broaden(grid, flux, np.inf, resolution)
     inside = (grid >= low) & (grid <= high)
+    resolution = resolution or float(synthesis.RESOLUTION)
     store.write_grid(out, grid[inside], flux[:, inside], stars, resolution)
 
 
@@ -108,11 +109,12 @@ def simulate(
     source: str,
 ) -> None:
     """An observed data set in pfsspec format."""
-    from stargrav.data import store
+    from tqdm import tqdm
+
+    from stargrav.data.dataset import write_dataset
     from stargrav.data.sources import open_source
     from stargrav.observation.simulate import Simulator, draw_stars
     from stargrav.physics.grid import Library
-    from stargrav.stages.dataset import simulate as simulate_batches
 
     given = {name: value for name, value in conditions.items() if value is not None}
     for name, value in given.items():
@@ -127,8 +129,8 @@ def simulate(
     rng = np.random.default_rng(seed)
     stars = draw_stars(count, magnitude, library.ranges, rng, **given)
     simulator = Simulator(library, error=error)
-    batches = simulate_batches(simulator, stars, seed, out.name)
-    store.write_spectra(out, simulator.wave, batches, stars, {"error": error, "seed": seed})
+    with tqdm(total=count, unit="spectrum", leave=False) as bar:
+        stars = write_dataset(out, simulator, stars, seed, {"seed": seed}, bar.update)
     snr = f"median SNR {stars['snr'].median():.2f}"
     print(f"{out}: {count} spectra, {len(simulator.wave)} pixels, {snr}")
 
