@@ -6,6 +6,7 @@ A user's mistake (`InputError`) is one line on stderr and exit code 2.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -160,7 +161,8 @@ def overrides(arguments: list[str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Run the command line; exit code 2 for the user's mistakes, 130 for Ctrl-C."""
+    """Run the command line; exit code 2 for the user's mistakes, 130 for an interruption."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is half-written is removed
     try:
         cli.main(standalone_mode=False)
     except InputError as error:
