@@ -15,7 +15,7 @@ NOUNS = ("constants", "labels", "errors", "files", "spectrum")
 ABOVE_ALL = ("cli", "commands", "pipeline", "report", "stages", "__main__")
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
 ONLY_IN = {"h5py": ("data/store.py",), "mlflow": ("experiments/run.py",)}
-LONGEST_MODULE, LONGEST_EXPERIMENT = 400, 60
+LONGEST_MODULE, LONGEST_EXPERIMENT = 350, 60  # lines; of code, in a module
 
 
 def relative(path):
@@ -76,9 +76,15 @@ def test_no_module_is_named_after_nothing():
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_modules_are_short_and_say_what_they_are(path):
-    text = path.read_text()
-    assert len(text.splitlines()) <= LONGEST_MODULE, "a noun of its own is hidden in it"
-    assert ast.get_docstring(ast.parse(text)), "needs its idea as docstring"
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree), "needs its idea as docstring"
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docs = [
+        ast.get_docstring(node) or "" for node in ast.walk(tree) if isinstance(node, documented)
+    ]
+    written = [line for line in path.read_text().splitlines() if line.strip()]
+    code = len(written) - sum(len([x for x in doc.splitlines() if x.strip()]) for doc in docs)
+    assert code <= LONGEST_MODULE, "a noun of its own is hidden in it"
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/*.py")), ids=relative)

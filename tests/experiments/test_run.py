@@ -3,6 +3,7 @@
 import mlflow
 import numpy as np
 import pytest
+import torch
 from mlflow.tracking import MlflowClient
 
 from stargrav.errors import InputError
@@ -32,10 +33,11 @@ HASHES = {"dataset": "d" * 64, "latents": "l" * 64, "code": "c" * 64}
     figures=("losses",),
     serves="mlp",
 )
-def toy(epochs: int = 12) -> Table:
+def toy(epochs: int = 12, fresh_noise: bool = False) -> Table:
     """Least squares and a small network on the same latents."""
     z = latents("enc_pre_latent", "seg_mean_8")
-    table = over(model={"ols": ols(), "mlp": Mlp((16,), 0.0, 1e-2, 0.0, 64, epochs, 5)})
+    mlp = Mlp((16,), 0.0, 1e-2, 0.0, 64, epochs, 5, fresh_noise)
+    table = over(model={"ols": ols(), "mlp": mlp})
     for case in table:
         case.record(score(fit(case.model, z.train, z.valid), z.test))
     return table
@@ -206,6 +208,33 @@ def test_smaller_samples_are_part_of_larger_ones(inputs):
     # rows and labels stay side by side over the draws
     assert np.array_equal(sample.rows()[57], sample.features[1, 7])
     assert sample.label("T_eff")[57] == sample.stars["T_eff"][7]
+
+
+def test_fresh_latents_are_the_stored_ones_in_other_noise(inputs):
+    """Noise differs from pass to pass, the spectra beneath do not; the same seed repeats it."""
+    train = inputs.latents("enc_pre_latent", "seg_mean_8").train.sample(40, seed=1)
+    fresh = inputs.fresh_latents(train, "log_g", 16, torch.device("cpu"))
+
+    def one_pass(seed):
+        fresh.generator.manual_seed(seed)
+        batches = list(fresh)
+        assert [len(batch["x"]) for batch in batches] == [16, 16, 8] and len(fresh) == 3
+        x, y = (torch.cat([batch[key] for batch in batches]).numpy() for key in "xy")
+        order = np.argsort(y[:, 0])
+        return x[order], y[order, 0]
+
+    (first, labels), (again, _), (other, _) = (one_pass(seed) for seed in (1, 1, 2))
+    assert labels == pytest.approx(np.sort(train.stars["log_g"]), abs=1e-5)
+    assert np.array_equal(first, again) and not np.isclose(first, other).any(axis=1).all()
+    stored = train.features[:, np.argsort(train.stars["log_g"])]
+    apart = np.abs(stored[0] - stored[1]).mean()
+    assert np.abs(first - stored[0]).mean() == pytest.approx(apart, rel=0.1)
+
+
+def test_a_network_trains_on_fresh_noise(inputs, tmp_path):
+    given = {"epochs": 3, "fresh_noise": True}
+    found = run(toy, given, inputs, tmp_path / "toy", "quick", 3, SETTINGS, {}, None)
+    assert found.summary["metrics"]["r2[mlp]"]["value"] > 0.5
 
 
 def test_a_linear_probe_as_head_answers_the_same(inputs):

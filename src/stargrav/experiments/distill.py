@@ -72,10 +72,13 @@ def encoder_mlp(
     batch_size: Count = 256,
     epochs: Count = 200,
     patience: Count = 15,
+    fresh_noise: bool = False,
 ) -> Table:
     """log g from enc_pre_latent + seg_mean_8, by Ridge and by a network on the same latents."""
     z = latents("enc_pre_latent", "seg_mean_8")
-    mlp = Mlp(widths, dropout, learning_rate, weight_decay, batch_size, epochs, patience)
+    mlp = Mlp(
+        widths, dropout, learning_rate, weight_decay, batch_size, epochs, patience, fresh_noise
+    )
     table = over(model={"ridge": ridge(alpha), "mlp": mlp})
     for case in table:
         case.record(score(fit(case.model, z.train, z.valid), z.test))

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from stargrav import models
 from stargrav.data import store
+from stargrav.data.loader import NoisySpectra
 from stargrav.errors import InputError
-from stargrav.inference.latents import read_latents
+from stargrav.inference.fresh import FreshLatents
+from stargrav.inference.latents import read_latents, read_manifest
 from stargrav.labels import LABELS
 
 COLUMNS = (*LABELS, "mag", "snr")  # of the stars, where the data set has them
@@ -25,11 +29,13 @@ class Part:
         features: (draws, n, f) features of each star in each noise draw; may be a memory map.
         stars: column -> (n,) labels, mag and snr.
         readout: layer and pooling that the features were read from.
+        index: (n,) rows of the stars in the data set of the split.
     """
 
     features: np.ndarray
     stars: Mapping[str, np.ndarray]
-    readout: tuple[str, str] | None = None
+    readout: tuple[str, str]
+    index: np.ndarray
 
     def __len__(self) -> int:
         return self.features.shape[1]
@@ -40,7 +46,7 @@ class Part:
             return self
         rows = np.sort(np.random.default_rng([seed, len(self)]).permutation(len(self))[:n])
         stars = {name: column[rows] for name, column in self.stars.items()}
-        return Part(self.features[:, rows], stars, self.readout)
+        return Part(self.features[:, rows], stars, self.readout, self.index[rows])
 
     def rows(self) -> np.ndarray:
         """(draws * n, f) features, draw after draw."""
@@ -102,5 +108,28 @@ class Inputs:
                 found = f"{features.shape[1]} latents"
                 raise InputError(self.folder("latents"), split, found, f"{len(stars)}, as stars")
             columns = {name: stars[name].to_numpy(float) for name in COLUMNS if name in stars}
-            parts.append(Part(features, columns, (layer, pooling)))
+            parts.append(Part(features, columns, (layer, pooling), np.arange(len(stars))))
         return Parts(*parts)
+
+    def fresh_latents(
+        self, train: Part, target: str, batch_size: int, device: torch.device
+    ) -> FreshLatents:
+        """Latents and labels of training stars, with the noise of the stored ones drawn anew.
+
+        Args:
+            train: the stars.
+            target: the label.
+            batch_size: stars in a batch.
+            device: where noise is drawn and the teacher runs.
+        """
+        folder = self.folder("train@teacher")
+        spectra = NoisySpectra(
+            store.read_spectra(self.folder("dataset") / "train.h5"),
+            batch_size,
+            read_manifest(self.folder("latents"))["noise_level"],
+            rows=train.index,
+            shuffle=True,
+            generator=torch.Generator(device),
+            device=device,
+        )
+        return FreshLatents(spectra, models.load(folder), train.readout, target)

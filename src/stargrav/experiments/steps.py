@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from sklearn.base import RegressorMixin, clone
 
 from stargrav.experiments.inputs import Inputs, Part, Parts
@@ -59,6 +60,8 @@ class Mlp:
         batch_size: rows in a batch.
         epochs: at most so many.
         patience: epochs without improvement before it stops.
+        fresh_noise: train on spectra whose noise is drawn anew in each epoch, through the
+            frozen teacher, rather than on the stored draws.
     """
 
     widths: Sequence[int]
@@ -68,6 +71,7 @@ class Mlp:
     batch_size: int
     epochs: int
     patience: int
+    fresh_noise: bool = False
 
 
 class Predicts(Protocol):
@@ -90,7 +94,7 @@ class Fitted:
 
     estimator: Predicts
     target: str
-    readout: tuple[str, str] | None
+    readout: tuple[str, str]
     columns: Mapping[str, int]
     history: Sequence[Mapping[str, float]] = ()
 
@@ -179,6 +183,10 @@ def _train(
     found = _BENCH.get()
     number = next(found.trainings)
     settings = asdict(model)
+    fresh = None
+    if settings.pop("fresh_noise"):
+        device = _device(found.accelerator)
+        fresh = found.inputs.fresh_latents(train, target, model.batch_size, device)
     plan = Plan(
         epochs=settings.pop("epochs"),
         patience=settings.pop("patience"),
@@ -192,7 +200,13 @@ def _train(
         (np.array(valid.features[0]), valid.stars[target]),
         plan,
         folder=None if found.scratch is None else found.scratch / str(number),
-        identity={**found.hashes, "target": target, "stars": len(train)},
+        identity={**found.hashes, "target": target, "stars": len(train), "fresh": bool(fresh)},
+        fresh=fresh,
         **settings,
     )
     return head, history.drop(columns="seconds").to_dict("records")
+
+
+def _device(accelerator: str) -> torch.device:
+    gpu = accelerator != "cpu" and torch.cuda.is_available()
+    return torch.device("cuda" if gpu else "cpu")

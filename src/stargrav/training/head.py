@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stargrav.models.heads import MlpHead
-from stargrav.training.batches import TensorBatches
+from stargrav.training.batches import Batches, TensorBatches
 from stargrav.training.fit import Plan, fit
 from stargrav.training.tasks import RegressionTask
 
@@ -31,6 +31,7 @@ def train_head(
     batch_size: int = BATCH_SIZE,
     folder: Path | None = None,
     identity: Mapping[str, Any] | None = None,
+    fresh: Batches | None = None,
 ) -> tuple[MlpHead, pd.DataFrame]:
     """Build and train an MLP head.
 
@@ -46,6 +47,8 @@ def train_head(
         batch_size: rows in a batch.
         folder: where training is kept and resumed from.
         identity: see `fit`; the settings of the head are added to it.
+        fresh: batches x (b, d) and y (b, k) to train on in place of `train`, which then only says
+            how they are standardised.
 
     Returns:
         the head with its best weights, and its history (see `fit`).
@@ -55,7 +58,7 @@ def train_head(
         torch.manual_seed(plan.seed)
         model = MlpHead(x.shape[1], widths, y.shape[1], dropout)
     model.standardise(x, y)
-    batches = TensorBatches({"x": x, "y": y}, batch_size, torch.Generator())
+    batches = fresh or TensorBatches({"x": x, "y": y}, batch_size, torch.Generator())
     checks = TensorBatches(dict(zip("xy", _tensors(*valid), strict=True)), VALID_BATCH)
     task = RegressionTask(model, learning_rate, weight_decay)
     settings = {
