@@ -10,6 +10,7 @@ from scipy.special import wofz
 from stargrav.errors import InputError
 from stargrav.physics import lines
 from stargrav.physics.equation_of_state import abundances, solve
+from stargrav.physics.line_extinction import LineExtinction, voigt
 
 CA = (8500.355, 8544.437, 8664.519)
 
@@ -46,7 +47,7 @@ def test_every_row_names_its_source():
 def test_voigt_function(a):
     u = np.linspace(0, 8, 400, dtype=np.float32)
     exact = wofz(u + 1j * a).real
-    found = lines.voigt(np.full(1, a, np.float32), u)
+    found = voigt(np.full(1, a, np.float32), u)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, exact, atol=1e-5)
 
@@ -54,7 +55,7 @@ def test_voigt_function(a):
 def test_abo_width_of_calcium(own, gas):
     # Barklem & O'Mara (1998): sigma 291 a0^2 at 10 km/s, alpha .275; by hand at 4740 K:
     # v = (8 k T / pi mu)^1/2 = 10.1 km/s, w = (4/pi)^.1375 Gamma(1.8625) v sigma(v), FWHM 2 w
-    extinction = lines.LineExtinction(own.select(own.wave == CA[1]), np.array(CA), 2.0)
+    extinction = LineExtinction(own.select(own.wave == CA[1]), np.array(CA), 2.0)
     sigma = 291 * 2.8003e-17 * 1.011**-0.275
     by_hand = 2 * (4 / np.pi) ** 0.1375 * 0.9488 * 1.011e6 * sigma
     found = extinction._collisions_with_h(gas.temperature)[0, 0]
@@ -63,7 +64,7 @@ def test_abo_width_of_calcium(own, gas):
 
 def absorb(line_list, gas, wave, continuum=1e-12):
     extinction = np.zeros((2, wave.size), np.float32)
-    adder = lines.LineExtinction(line_list, wave, 2.0)
+    adder = LineExtinction(line_list, wave, 2.0)
     adder.add(extinction, gas, np.full_like(extinction, continuum), np.ones(2))
     return extinction
 

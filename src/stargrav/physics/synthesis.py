@@ -11,7 +11,8 @@ import numpy as np
 from stargrav.labels import LABELS
 from stargrav.physics import atmosphere, hydrogen, molecules, transfer
 from stargrav.physics.equation_of_state import abundances
-from stargrav.physics.lines import LineExtinction, LineList, read_lines
+from stargrav.physics.line_extinction import LineExtinction
+from stargrav.physics.lines import LineList, read_lines
 
 RESOLUTION = 100_000  # sampling, lambda / d lambda
 LOW, HIGH = 7090.0, 8860.0  # A, vacuum
