@@ -140,6 +140,7 @@ def test_a_run_that_mlflow_started_is_adopted(done, inputs, store, monkeypatch, 
     logged = client.get_run(made.info.run_id)
     assert logged.data.tags["verdict"] == "fail"
     assert logged.data.params["epochs"] == "6.0"
+    assert logged.info.run_name == "toy"  # not the name that MLflow makes up
 
 
 def test_a_crash_leaves_the_old_result_and_a_failed_run(done, inputs, store, monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import time
 import warnings
@@ -39,6 +40,7 @@ from stargrav.files import whole
 from stargrav.inference import served
 from stargrav.models.probes import as_head
 
+MADE_UP_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # by MLflow, for a run without one
 DIGEST_LENGTH = 36  # what MLflow's tables hold
 SERVING = ("lightgbm", "numpy", "safetensors", "scikit-learn", "skops", "torch")
 CONDITIONS = ("source", "splits.magnitude", "dataset.error", "latents.noise_level")
@@ -136,7 +138,9 @@ def _mlflow_run(experiment: Experiment, tracking_uri: str | None) -> Iterator[No
         mlflow.set_tracking_uri(tracking_uri)
         adopted = "MLFLOW_RUN_ID" in os.environ
         where = None if adopted else _experiment_id(experiment.programme, tracking_uri)
-        with mlflow.start_run(experiment_id=where, run_name=None if adopted else experiment.name):
+        with mlflow.start_run(experiment_id=where) as started:
+            if MADE_UP_NAME.fullmatch(started.info.run_name or ""):
+                mlflow.set_tag("mlflow.runName", experiment.name)
             yield
 
 
