@@ -10,7 +10,8 @@ width of 8544 A 1.9 against 2.4 A, of 8190 A .29 against .52 A), where cooling a
 them stronger.  --dilution V adds featureless light, the share V of the whole, to the synthesis:
 a third of it brings K7 down to the others' residual.
 
-Usage: python bench/synthesis_vs_stars.py --reference DIR [--m-h M_H] [--dilution V] [--processes N]
+Usage: python bench/synthesis_vs_stars.py --reference DIR [--m-h M_H] [--dilution V]
+                                          [--processes N]
 """
 
 from __future__ import annotations
