@@ -20,6 +20,7 @@ from torch import Tensor
 from stargrav.data import validate
 from stargrav.errors import InputError
 from stargrav.labels import LABELS
+from stargrav.observation.instrument import PFS_MR
 from stargrav.physics.grid import Library
 from stargrav.spectrum import Spectra
 
@@ -241,6 +242,7 @@ def import_spectra(path: Path, out: Path) -> None:
     with _open(path) as file:
         wave = _get(file, path, WAVE).astype(float).squeeze()
         validate.wavelengths(wave, path, WAVE)
+        validate.overlap(wave, PFS_MR.blue, PFS_MR.red, path, WAVE)
         flux, error = (_dataset(file, path, key) for key in (FLUX, ERROR))
         validate.shape(flux, wave, path, FLUX)
         if error.shape != flux.shape:

@@ -1,0 +1,218 @@
+"""The command line: what it does, and a user's mistakes in one line with exit code 2."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stargrav import cli
+from stargrav.data import store
+from stargrav.errors import InputError
+from stargrav.labels import LABELS, from_unit
+
+STARS = pd.DataFrame([[5000, 4.0, 0.0, 0.0, 0.0]], columns=LABELS)
+
+
+@pytest.fixture
+def stargrav(monkeypatch, capfd):
+    """Runs a command; returns exit code, stdout and stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["stargrav", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """A small library of smooth spectra over T_eff and log g."""
+    wave = np.arange(7080.0, 8870.0, 0.5)
+    labels = np.array([[t, g, 0.0, 0.0, 0.0] for t in (4000, 5000, 6000) for g in (1, 3, 5)])
+    depth = 0.1 + 0.05 * labels[:, 1] * (labels[:, 0] / 5000)
+    line = np.exp(-0.5 * ((wave - 8544.4) / 5) ** 2)
+    flux = 1 - depth[:, None] * line
+    path = tmp_path / "grid.h5"
+    store.write_grid(path, wave, flux, labels, 5000.0)
+    return path
+
+
+def test_simulate_writes_what_pandas_reads(stargrav, grid, tmp_path):
+    out = tmp_path / "out.h5"
+    arguments = ("simulate", out, "--n", 20, "--mag", "20.5,22.5", "--source", grid)
+    code, text, _ = stargrav(*arguments, "--seeing", 1.0)
+    assert code == 0 and "20 spectra" in text
+    table = pd.read_hdf(out)
+    assert {*LABELS, "redshift", "mag", "snr"} <= set(table)
+    assert table["mag"].between(20.5, 22.5).all() and table["mag"].nunique() == 20
+    assert (table["seeing"] == 1.0).all()
+    assert len(store.read_spectra(out)) == 20
+
+
+def test_simulate_repeats_with_its_seed_and_differs_with_another(stargrav, grid, tmp_path):
+    files = [tmp_path / f"{name}.h5" for name in "abc"]
+    for path, seed in zip(files, (1, 1, 2), strict=True):
+        assert stargrav("simulate", path, "--n", 5, "--source", grid, "--seed", seed)[0] == 0
+    one, same, other = (path.read_bytes() for path in files)
+    assert one == same != other
+
+
+def test_synthesize_writes_a_grid_smoothed_when_asked(stargrav, tmp_path):
+    labels = tmp_path / "labels.csv"
+    STARS.to_csv(labels, index=False)
+    sharp, smooth = tmp_path / "sharp.h5", tmp_path / "smooth.h5"
+    assert stargrav("synthesize", labels, sharp, "--wave", 8530, 8560)[0] == 0
+    arguments = ("--wave", 8530, 8560, "--resolution", 5000)
+    assert stargrav("synthesize", labels, smooth, *arguments)[0] == 0
+    wave, flux, found, _ = store.read_grid(sharp)
+    blurred = store.read_grid(smooth)
+    assert wave[0] >= 8530 and wave[-1] <= 8560
+    np.testing.assert_allclose(found, STARS.to_numpy())
+    assert blurred[3] == 5000
+    assert np.abs(np.diff(blurred[1][0])).max() < 0.5 * np.abs(np.diff(flux[0])).max()
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (lambda t: t.drop(columns="M_H"), "M_H"),
+        (lambda t: t.assign(T_eff=9000), "T_eff, row 1"),
+        (lambda t: t.assign(log_g=np.nan), "log_g, row 1"),
+        (lambda t: t.assign(log_g="high"), "log_g, row 1"),
+        (lambda t: t.iloc[:0], "rows"),
+    ],
+)
+def test_labels_that_cannot_be_used(stargrav, tmp_path, change, field):
+    labels, out = tmp_path / "labels.csv", tmp_path / "out.h5"
+    change(STARS).to_csv(labels, index=False)
+    code, _, err = stargrav("synthesize", labels, out)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "labels.csv" in err and field in err
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+
+
+def broken(path, **changes):
+    """A copy of a pfsspec data set with some of its values changed."""
+    spectra = store.read_spectra(path)
+    values = {"flux": np.array(spectra.flux), "error": np.array(spectra.error)}
+    wave, stars = np.array(spectra.wave), spectra.stars
+    for key, change in changes.items():
+        if key == "wave":
+            wave = change(wave)
+        elif key == "stars":
+            stars = change(stars)
+        else:
+            values[key] = change(values[key])
+    return wave, values, stars
+
+
+def put(array, index, value):
+    array[index] = value
+    return array
+
+
+def foreign(path, wave, values, stars):
+    """The same layout as another tool would write it, unchecked."""
+    import h5py
+
+    with pd.HDFStore(path, "w") as file:
+        file.put("dataset/params", stars, track_times=False)
+    with h5py.File(path, "a") as file:
+        file["spectrumdataset/wave"] = wave
+        for key, value in values.items():
+            file[f"dataset/arrays/{key}/value"] = value
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"flux": lambda f: put(f, (3, 100), np.nan)}, "row 3, pixel 100"),
+        ({"error": lambda e: put(e, (4, 2000), np.inf)}, "row 4, pixel 2000"),
+        ({"error": lambda e: e[:, :-1]}, "error"),
+        ({"wave": lambda w: w[:-5]}, "flux"),
+        ({"wave": lambda w: w[::-1].copy()}, "wave"),
+        ({"wave": lambda w: w - 5000}, "wave"),
+        ({"stars": lambda s: s.drop(columns="log_g")}, "log_g"),
+    ],
+)
+def test_data_set_that_cannot_be_used(stargrav, grid, tmp_path, changes, field):
+    good, bad = tmp_path / "good.h5", tmp_path / "bad.h5"
+    assert stargrav("simulate", good, "--n", 12, "--source", grid)[0] == 0
+    foreign(bad, *broken(good, **changes))
+    before = sorted(tmp_path.iterdir())
+    code, _, err = stargrav("import", "pfsspec", bad, tmp_path / "out.h5")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "bad.h5" in err and field in err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_empty_and_truncated_files(stargrav, grid, tmp_path):
+    empty, cut = tmp_path / "empty.h5", tmp_path / "cut.h5"
+    empty.write_bytes(b"")
+    cut.write_bytes(grid.read_bytes()[: grid.stat().st_size // 2])
+    for path in (empty, cut, tmp_path / "absent.h5"):
+        code, _, err = stargrav("simulate", tmp_path / "out.h5", "--n", 5, "--source", path)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert path.name in err
+    assert not (tmp_path / "out.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (("--mag", "bright"), "--mag"),
+        (("--mag", "22,20"), "--mag"),
+        (("--zenith-angle", "90"), "--zenith-angle"),
+        (("--n", "0"), "--n"),
+        (("--error", "none"), "--error"),
+    ],
+)
+def test_options_that_cannot_be_used(stargrav, grid, tmp_path, arguments, field):
+    code, _, err = stargrav("simulate", tmp_path / "o.h5", "--n", 5, "--source", grid, *arguments)
+    assert code == 2
+    assert field in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (("run", "encoder_mpl"), "encoder_mlp"),
+        (("run", "encoder_mlp", "--alhpa", "1"), "alhpa"),
+        (("run", "encoder_mlp", "--alpha", "-1"), "alpha"),
+        (("run", "encoder_mlp", "--alpha"), "--alpha"),
+        (("run", "encoder_mlp", "--source", "absent.h5"), "absent.h5"),
+        (("stage", "lattents"), "latents"),
+        (("stage", "latents", "--profile", "huge"), "profile"),
+    ],
+)
+def test_run_and_stage_say_what_is_wrong(stargrav, monkeypatch, arguments, field):
+    monkeypatch.chdir(Path(__file__).parent)
+    code, _, err = stargrav(*arguments)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert field in err
+
+
+def test_every_command_explains_itself(stargrav):
+    for command in cli.cli.commands:
+        code, text, _ = stargrav(command, "--help")
+        assert code == 0
+        assert len(text.splitlines()) > 4
+
+
+def test_overrides():
+    assert cli.overrides(["--a", "1", "--b=2", "--c", "-3"]) == {"a": "1", "b": "2", "c": "-3"}
+    for wrong in (["a"], ["--a"]):
+        with pytest.raises(InputError):
+            cli.overrides(wrong)
+
+
+def test_labels_of_the_unit_cube_are_the_ranges():
+    np.testing.assert_allclose(from_unit(np.zeros(5)), [3750, 1, -2.5, -0.25, -0.75])
