@@ -104,7 +104,7 @@ def test_failure_leaves_only_whole_parts(bumps, tmp_path, monkeypatch):
 
 def test_other_physics_or_nodes_are_other_parts(bumps, tmp_path, monkeypatch):
     nodes.build_library(TINY, tmp_path, **bumps)
-    monkeypatch.setattr(nodes, "_physics_digest", lambda: b"changed")
+    monkeypatch.setattr(nodes, "physics_version", lambda: "changed")
     nodes.build_library(TINY, tmp_path, **bumps)
     assert Bumps.calls == 8
     nodes.build_library({**TINY, "T_eff": (4500, 5600)}, tmp_path, **bumps)

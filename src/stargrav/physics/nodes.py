@@ -95,6 +95,20 @@ def degrade(flux: np.ndarray) -> np.ndarray:
     return (smooth / np.median(smooth, axis=-1, keepdims=True)).astype(np.float32)
 
 
+@cache
+def physics_version() -> str:
+    """Hash of the code and tables from which a node's spectrum follows."""
+    digest = hashlib.sha256()
+    folder = files("stargrav.physics")
+    code = [item for item in folder.iterdir() if item.name.endswith(".py")]
+    code = [item for item in code if item.name not in _NOT_PHYSICS]
+    tables = [item for item in (folder / "tables").iterdir() if item.is_file()]
+    for item in sorted(code + tables, key=lambda item: item.name):
+        digest.update(item.name.encode())
+        digest.update(item.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def build_library(
     nodes: Mapping[str, Sequence[float]],
     parts: Path,
@@ -119,7 +133,7 @@ def build_library(
     columns = [LABELS.index(label) for label in _PART_LABELS]
     _, which = np.unique(labels[:, columns], axis=0, return_inverse=True)
     rows = [np.flatnonzero(which.ravel() == k) for k in range(which.max() + 1)]
-    version = _physics_digest() + pickle.dumps(make_synthesizer)
+    version = physics_version().encode() + pickle.dumps(make_synthesizer)
     paths = [parts / f"{_part_hash(version, labels[row])}.npy" for row in rows]
     todo = [
         (labels[row], path) for row, path in zip(rows, paths, strict=True) if not path.exists()
@@ -214,17 +228,3 @@ def _part_hash(version: bytes, labels: np.ndarray) -> str:
     digest.update(np.ascontiguousarray(labels, dtype=float).tobytes())
     digest.update(repr((RESOLUTION, _EVERY)).encode())
     return digest.hexdigest()[:24]
-
-
-@cache
-def _physics_digest() -> bytes:
-    """Hash of the code and tables from which a spectrum follows."""
-    digest = hashlib.sha256()
-    folder = files("stargrav.physics")
-    code = [item for item in folder.iterdir() if item.name.endswith(".py")]
-    code = [item for item in code if item.name not in _NOT_PHYSICS]
-    tables = [item for item in (folder / "tables").iterdir() if item.is_file()]
-    for item in sorted(code + tables, key=lambda item: item.name):
-        digest.update(item.name.encode())
-        digest.update(item.read_bytes())
-    return digest.digest()
