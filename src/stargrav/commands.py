@@ -158,12 +158,19 @@ def stage(name: str, overrides: dict[str, str]) -> None:
     """One stage of the pipeline: by DVC, or for DVC."""
     root = pipeline.project_root()
     chosen = settings.load(root / "params.yaml", overrides)
-    if "DVC_STAGE" not in os.environ:
-        pipeline.ensure(root, chosen, name)
-        return
     graph = pipeline.stages(root)
-    folders = {need: root / graph[need].out for need in graph[name].needs}
-    pipeline.build(root, name, chosen, folders, root / graph[name].out)
+    if "DVC_STAGE" in os.environ:
+        folders = {need: root / graph[need].out for need in graph[name].needs}
+        pipeline.build(root, name, chosen, folders, root / graph[name].out)
+        return
+    from stargrav.experiments.run import log_stage
+
+    folders, made = pipeline.ensure(root, chosen, name)
+    values = pipeline.chosen_settings(graph[name], chosen)
+    hashes = pipeline.hashes(root, graph[name], folders)
+    hashes[name] = pipeline.hash_tree(folders[name])
+    uri = settings.tracking_uri(root)
+    log_stage(name, folders[name], values, hashes, name not in made, uri)
 
 
 def run(name: str, overrides: dict[str, str]) -> None:
@@ -192,7 +199,7 @@ def run(name: str, overrides: dict[str, str]) -> None:
         _run_by_dvc(root, experiment, chosen, uri)
         return
     else:
-        folders = pipeline.ensure(root, chosen, target)
+        folders, _ = pipeline.ensure(root, chosen, target)
         out = pipeline.variant_folder(root, chosen, graph, target)
     inputs = Inputs(folders)
     hashes = pipeline.hashes(root, graph[target], folders)
@@ -204,7 +211,7 @@ def run(name: str, overrides: dict[str, str]) -> None:
     run_experiment(
         experiment, parameters, inputs, out, chosen.profile, chosen.seed, values, hashes, uri
     )
-    pipeline.tell(pipeline.RAN)
+    pipeline.tell(pipeline.RAN + target)
 
 
 def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) -> None:
@@ -212,7 +219,7 @@ def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) 
     from stargrav.experiments.run import log_reused
 
     target = f"experiment@{experiment.name}"
-    if pipeline.dvc(root, "repro", "--pull", target):
+    if target in pipeline.dvc(root, "repro", "--pull", target):
         return
     graph = pipeline.stages(root)
     print(f"{target}: nothing has changed; the stored result is shown again", flush=True)

@@ -19,6 +19,7 @@ import tempfile
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -30,7 +31,7 @@ from stargrav.stages import MODULES, Work
 
 # A stage that DVC runs tells the process that called DVC what happened, in the folder named here.
 MESSAGES = "STARGRAV_MESSAGES"
-RAN, MISTAKE = "ran", "mistake.json"
+RAN, MISTAKE = "ran.", "mistake.json"
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,22 @@ def build(root: Path, name: str, settings: Settings, folders: dict[str, Path], o
     with whole(out) as folder:
         module.build(work, folder)
     shutil.rmtree(scratch, ignore_errors=True)
+    tell(RAN + name)
 
 
-def ensure(root: Path, settings: Settings, target: str) -> dict[str, Path]:
+class Ensured(NamedTuple):
+    """What `ensure` found or made.
+
+    Attributes:
+        folders: stage name -> folder.
+        made: names of the stages that had to be made.
+    """
+
+    folders: dict[str, Path]
+    made: set[str]
+
+
+def ensure(root: Path, settings: Settings, target: str) -> Ensured:
     """Make everything that a stage needs, reusing what has not changed, and say which is which.
 
     Args:
@@ -110,7 +124,7 @@ def ensure(root: Path, settings: Settings, target: str) -> dict[str, Path]:
         target: a stage's name; it is made too unless it is an experiment.
 
     Returns:
-        stage name -> folder, for the target and all stages above it.
+        the target and all stages above it.
     """
     graph = stages(root)
     if target not in graph:
@@ -119,10 +133,10 @@ def ensure(root: Path, settings: Settings, target: str) -> dict[str, Path]:
     if target.startswith("experiment@"):
         wanted.remove(target)
     if is_default(root, settings):
-        dvc(root, "repro", "--pull", *wanted)
-        return {name: root / graph[name].out for name in wanted}
+        made = dvc(root, "repro", "--pull", *wanted)
+        return Ensured({name: root / graph[name].out for name in wanted}, made)
     fetch_library(root, settings)
-    folders: dict[str, Path] = {}
+    folders, made = {}, set()
     for name in wanted:
         folder = variant_folder(root, settings, graph, name)
         if folder.is_dir():
@@ -130,8 +144,9 @@ def ensure(root: Path, settings: Settings, target: str) -> dict[str, Path]:
         else:
             print(f"{name}: building {folder.relative_to(root)}", flush=True)
             build(root, name, settings, folders, folder)
+            made.add(name)
         folders[name] = folder
-    return folders
+    return Ensured(folders, made)
 
 
 def is_default(root: Path, settings: Settings) -> bool:
@@ -150,11 +165,11 @@ class StageError(RuntimeError):
     """DVC could not do what it was asked for; it has said why."""
 
 
-def dvc(root: Path, *arguments: str) -> bool:
+def dvc(root: Path, *arguments: str) -> set[str]:
     """Run DVC of this environment in the project's root.
 
     Returns:
-        Whether an experiment ran in it.
+        names of the stages that were made in it.
 
     Raises:
         InputError: a stage told of a user's mistake; the same error once more.
@@ -171,7 +186,7 @@ def dvc(root: Path, *arguments: str) -> bool:
             raise InputError(*json.loads(mistake.read_text()))
         if done.returncode:
             raise StageError(f"dvc {' '.join(arguments)}: exit status {done.returncode}")
-        return (Path(folder) / RAN).exists()
+        return {path.name.removeprefix(RAN) for path in Path(folder).glob(f"{RAN}*")}
 
 
 def tell(name: str, content: str = "") -> None:
@@ -218,14 +233,19 @@ def hashes(root: Path, stage: Stage, folders: dict[str, Path]) -> dict[str, str]
 def stage_key(root: Path, settings: Settings, graph: dict[str, Stage], name: str) -> str:
     """A hash of all that dvc.yaml says a stage depends on, and of what those depend on."""
     stage = graph[name]
-    values = settings.model_dump(mode="json")
     parts = {
-        "settings": {section: _lookup(values, section) for section in stage.sections},
+        "settings": chosen_settings(stage, settings),
         "code": {path: hash_tree(root / path) for path in stage.code},
         "needs": {need: stage_key(root, settings, graph, need) for need in stage.needs},
         "source": hash_tree(root / settings.source) if stage.reads_source else None,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def chosen_settings(stage: Stage, settings: Settings) -> dict[str, object]:
+    """The settings that a stage depends on."""
+    values = settings.model_dump(mode="json")
+    return {section: _lookup(values, section) for section in stage.sections}
 
 
 def _lookup(values: dict, key: str) -> object:

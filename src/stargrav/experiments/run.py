@@ -41,6 +41,7 @@ from stargrav.inference import served
 from stargrav.models.probes import as_head
 
 MADE_UP_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # by MLflow, for a run without one
+PIPELINE = "pipeline"  # MLflow's experiment of the stages
 DIGEST_LENGTH = 36  # what MLflow's tables hold
 SERVING = ("lightgbm", "numpy", "safetensors", "scikit-learn", "skops", "torch")
 CONDITIONS = ("source", "splits.magnitude", "dataset.error", "latents.noise_level")
@@ -76,7 +77,7 @@ def run(
     resolved = experiment.resolve(parameters)
     scratch = out_dir.with_name(f".{out_dir.name}.training")
     accelerator = settings.get("accelerator", "auto")
-    with _mlflow_run(experiment, tracking_uri):
+    with _mlflow_run(experiment.programme, experiment.name, tracking_uri):
         started = time.perf_counter()
         with bench(Bench(inputs, seed, accelerator, scratch, hashes)):
             table = experiment.function(**resolved)
@@ -120,15 +121,41 @@ def log_reused(
     result = Result(folder)
     shown = text(result)
     if tracking_uri is not None:
-        with _mlflow_run(experiment, tracking_uri):
+        with _mlflow_run(experiment.programme, experiment.name, tracking_uri):
             _log(result, experiment, inputs, settings, hashes, reused=True)
     print(shown)
     return result
 
 
+def log_stage(
+    name: str,
+    folder: Path,
+    settings: Mapping[str, Any],
+    hashes: Mapping[str, str],
+    reused: bool,
+    tracking_uri: str,
+) -> None:
+    """Log a stage of the pipeline that was asked for by itself, in MLflow's experiment `pipeline`.
+
+    Args:
+        name: of the stage.
+        folder: what it made; its `history.csv`, if there is one, gives metrics per epoch.
+        settings: those that it depends on.
+        hashes: name -> hash of what it read, of its code and of what it made.
+        reused: whether nothing had changed.
+        tracking_uri: MLflow's store.
+    """
+    with _mlflow_run(PIPELINE, name, tracking_uri):
+        mlflow.log_params({f"settings.{key}": value for key, value in _flat(settings).items()})
+        mlflow.set_tags({"stage": name, "reused": str(reused).lower(), **_hash_tags(hashes)})
+        history = folder / "history.csv"
+        if history.is_file():
+            _log_history(pd.read_csv(history).assign(case=name), name)
+
+
 @contextmanager
-def _mlflow_run(experiment: Experiment, tracking_uri: str | None) -> Iterator[None]:
-    """The run that `mlflow run` has started, or a new one under the programme's name."""
+def _mlflow_run(where: str, name: str, tracking_uri: str | None) -> Iterator[None]:
+    """The run that `mlflow run` has started, or a new one in the MLflow experiment `where`."""
     if tracking_uri is None:
         yield
         return
@@ -137,10 +164,10 @@ def _mlflow_run(experiment: Experiment, tracking_uri: str | None) -> Iterator[No
         warnings.filterwarnings("ignore", module="mlflow.*")
         mlflow.set_tracking_uri(tracking_uri)
         adopted = "MLFLOW_RUN_ID" in os.environ
-        where = None if adopted else _experiment_id(experiment.programme, tracking_uri)
-        with mlflow.start_run(experiment_id=where) as started:
+        number = None if adopted else _experiment_id(where, tracking_uri)
+        with mlflow.start_run(experiment_id=number) as started:
             if MADE_UP_NAME.fullmatch(started.info.run_name or ""):
-                mlflow.set_tag("mlflow.runName", experiment.name)
+                mlflow.set_tag("mlflow.runName", name)
             yield
 
 
@@ -192,7 +219,7 @@ def _log(
     mlflow.log_params({f"experiment.{key}": value for key, value in parameters.items()})
     mlflow.log_params({f"settings.{key}": value for key, value in _flat(settings).items()})
     tags = {key: summary[key] for key in ("experiment", "programme", "plan", "claim", "verdict")}
-    tags |= {f"hash.{name.replace('@', '-')}": value for name, value in hashes.items()}
+    tags |= _hash_tags(hashes)
     for number, criterion in enumerate(summary["criteria"], start=1):
         tags[f"criterion.{number}"] = criterion_text(criterion)
     tags |= {"profile": summary["conditions"]["profile"], "reused": str(reused).lower()}
@@ -212,6 +239,10 @@ def _log(
     if len(result.table) > 1:
         for row in result.table.to_dict("records"):
             _log_case(result, row)
+
+
+def _hash_tags(hashes: Mapping[str, str]) -> dict[str, str]:
+    return {f"hash.{name.replace('@', '-')}": value for name, value in hashes.items()}
 
 
 def _log_model(result: Result, inputs: Inputs) -> None:
@@ -261,4 +292,5 @@ def _log_history(history: pd.DataFrame, case: str | None) -> None:
     """The training curves of one case, epoch by epoch."""
     for row in history[history["case"] == case].to_dict("records"):
         epoch = int(row.pop("epoch"))
-        mlflow.log_metrics({k: v for k, v in row.items() if k != "case"}, step=epoch)
+        numbers = {k: v for k, v in row.items() if k != "case" and np.isfinite(v)}
+        mlflow.log_metrics(numbers, step=epoch)

@@ -30,7 +30,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stargrav.models.convolution import causal_convolution
+from stargrav.models.convolution import (
+    LONG,
+    direct_convolution,
+    response,
+    tile_length,
+    tiled_convolution,
+)
 
 LAYERS = ("enc_pre_latent", "enc_last", "dec_input")
 SPREAD_SCALE = 0.1
@@ -81,18 +87,53 @@ class CausalBlock(nn.Module):
         initial = nn.Conv1d(inputs, outputs, kernel)
         self.weight = initial.weight
         self.bias = initial.bias
-        self.norm = nn.BatchNorm1d(outputs)
+        self.norm = nn.BatchNorm2d(outputs)
         self.slope = slope
+        self._state: tuple[int, ...] = ()
+        self._kept: dict[str | int, Tensor] = {}
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Args: x, (batch, inputs, positions). Returns: (batch, outputs, positions)."""
+    def forward(self, x: Tensor, tiled: bool = False) -> Tensor:
+        """One layer.
+
+        Args:
+            x: (batch, inputs, 1, positions), contiguous for tiles, else channels-last.
+            tiled: which form the convolution takes (see `models.convolution`).
+
+        Returns:
+            (batch, outputs, 1, positions), the same memory order.
+        """
         if self.training:
-            y = self.norm(causal_convolution(x, self.weight, self.bias))
+            y = self.norm(direct_convolution(x, self.weight, self.bias))
             return F.leaky_relu(y, self.slope)
-        gain = self.norm.weight * (self.norm.running_var + self.norm.eps).rsqrt()
-        bias = (self.bias - self.norm.running_mean) * gain + self.norm.bias
-        y = causal_convolution(x, self.weight * gain[:, None, None], bias)
-        return F.leaky_relu(y, self.slope)
+        weight, bias = self._folded()
+        if not tiled:
+            return F.leaky_relu(direct_convolution(x, weight, bias), self.slope)
+        kernel = weight.shape[-1]
+        length = tile_length(x.shape[-1], kernel)
+        if length not in self._kept:
+            self._kept[length] = response(weight, length)
+        y = tiled_convolution(x, self._kept[length], kernel, bias)
+        return F.leaky_relu_(y, self.slope)
+
+    def _folded(self) -> tuple[Tensor, Tensor]:
+        """Weight and bias with the norm in them, kept until one of their parts changes."""
+        parts = (
+            self.weight,
+            self.bias,
+            self.norm.weight,
+            self.norm.bias,
+            self.norm.running_mean,
+            self.norm.running_var,
+        )
+        state = tuple(number for part in parts for number in (part.data_ptr(), part._version))
+        if torch.is_grad_enabled() or state != self._state:
+            gain = self.norm.weight * (self.norm.running_var + self.norm.eps).rsqrt()
+            weight = self.weight * gain[:, None, None]
+            bias = (self.bias - self.norm.running_mean) * gain + self.norm.bias
+            if torch.is_grad_enabled():
+                return weight, bias
+            self._state, self._kept = state, {"weight": weight, "bias": bias}
+        return self._kept["weight"], self._kept["bias"]
 
 
 class BlindSpotUNet(nn.Module):
@@ -136,6 +177,7 @@ class BlindSpotUNet(nn.Module):
         widths[-1] = channels
         inputs = 2 if error_input else 1
         into = [inputs, *widths]
+        self.kernel = kernel
         self.encoder = nn.ModuleList(
             CausalBlock(into[level], width, kernel, slope)
             for level, width in enumerate([*widths, channels])
@@ -144,17 +186,19 @@ class BlindSpotUNet(nn.Module):
         # the encoder layer of its level, the second refines.
         below = [channels, *widths[:0:-1]]
         self.decoder = nn.ModuleList(
-            nn.Sequential(
-                CausalBlock(deep + width, width, kernel, slope),
-                CausalBlock(width, width, kernel, slope),
+            nn.ModuleList(
+                [
+                    CausalBlock(deep + width, width, kernel, slope),
+                    CausalBlock(width, width, kernel, slope),
+                ]
             )
             for deep, width in zip(below, widths[::-1], strict=True)
         )
         sizes = [2 * widths[0], *hidden]
         join: list[nn.Module] = []
         for size, after in zip(sizes, sizes[1:], strict=False):
-            join += [nn.Conv1d(size, after, 1), nn.LeakyReLU(slope)]
-        self.join = nn.Sequential(*join, nn.Conv1d(sizes[-1], 2, 1))
+            join += [nn.Conv2d(size, after, 1), nn.LeakyReLU(slope, inplace=True)]
+        self.join = nn.Sequential(*join, nn.Conv2d(sizes[-1], 2, 1))
         self.channels = channels
         self.error_input = error_input
         self.block = 2 ** (depth - 1)
@@ -170,15 +214,15 @@ class BlindSpotUNet(nn.Module):
             mean and spread, (batch, pixels) each.
         """
         pixels = flux.shape[-1]
-        *skips, last = self._encode(self._halves(flux, error))
-        x = self._lift(last)
-        for level, (block, skip) in enumerate(zip(self.decoder, skips[::-1], strict=True)):
-            x = block(torch.cat([x, skip], dim=1))  # (2B, C, P / 2^l)
-            if level < len(skips) - 1:
-                x = self._lift(x)
+        tiled = self._tiled(flux)
+        *skips, last = self._encode(self._halves(flux, error), tiled)
+        x = last
+        for (first, second), skip in zip(self.decoder, skips[::-1], strict=True):
+            x = first(torch.cat([self._lift(x), skip], dim=1), tiled)  # (2B, C, 1, P / 2^l)
+            x = second(x, tiled)
         left, right = F.pad(x, (1, 0))[..., :-1].chunk(2)
-        joined = torch.cat([left, right.flip(-1)], dim=1)  # (B, 2C, P)
-        mean, spread = self.join(joined)[..., :pixels].unbind(1)
+        joined = torch.cat([left, right.flip(-1)], dim=1)  # (B, 2C, 1, P)
+        mean, spread = self.join(joined)[:, :, 0, :pixels].unbind(1)
         return Prediction(1.0 + mean, SPREAD_SCALE * F.softplus(spread) + SPREAD_FLOOR)
 
     def denoise(self, flux: Tensor, error: Tensor, noise_level: float = 1.0) -> Prediction:
@@ -209,11 +253,11 @@ class BlindSpotUNet(nn.Module):
             name -> (batch, channels, positions).
         """
         pixels = flux.shape[-1]
-        *skips, last = self._encode(self._halves(flux, error))
+        *skips, last = self._encode(self._halves(flux, error), self._tiled(flux))
         found: dict[str, Tensor] = {}
         for name in names:
             if name == "enc_pre_latent":
-                layer, ratio = F.max_pool1d(skips[-1], 2), self.block
+                layer, ratio = self._pool(skips[-1]), self.block
             elif name == "enc_last":
                 layer, ratio = last, self.block
             elif name == "dec_input":
@@ -221,26 +265,38 @@ class BlindSpotUNet(nn.Module):
             else:
                 raise ValueError(f"layer: found {name}, expected one of {', '.join(LAYERS)}")
             left, right = layer.chunk(2)
-            averaged = (left + right.flip(-1)) / 2
+            averaged = (left + right.flip(-1))[:, :, 0] / 2
             found[name] = averaged[..., : -(-pixels // ratio)]
         return found
 
+    def _tiled(self, flux: Tensor) -> bool:
+        """Whether tiles in Fourier space are the faster form here."""
+        plain = flux.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        on_processor = flux.device.type == "cpu" and not torch.is_grad_enabled()
+        return self.kernel >= LONG and plain and on_processor and not self.training
+
     def _halves(self, flux: Tensor, error: Tensor) -> Tensor:
-        """(2 batch, inputs, padded pixels): the spectra, then their mirror images."""
+        """(2 batch, inputs, 1, padded pixels): the spectra, then their mirror images."""
         inputs = [flux - 1.0, error] if self.error_input else [flux - 1.0]
-        x = torch.stack(inputs, dim=1)  # (B, 2, P)
+        x = torch.stack(inputs, dim=1).unsqueeze(2)  # (B, 2, 1, P)
         x = F.pad(x, (0, -x.shape[-1] % self.block))
         return torch.cat([x, x.flip(-1)])
 
-    def _encode(self, x: Tensor) -> list[Tensor]:
+    def _encode(self, x: Tensor, tiled: bool) -> list[Tensor]:
         """Outputs of all encoder layers, fine to coarse."""
+        order = torch.contiguous_format if tiled else torch.channels_last
+        x = x.contiguous(memory_format=order)
         outputs = []
         for level, block in enumerate(self.encoder):
-            x = block(F.max_pool1d(x, 2) if level else x)  # (2B, C, P / 2^l)
+            x = block(self._pool(x) if level else x, tiled)  # (2B, C, 1, P / 2^l)
             outputs.append(x)
         return outputs
 
     @staticmethod
+    def _pool(x: Tensor) -> Tensor:
+        return F.max_pool2d(x, (1, 2))
+
+    @staticmethod
     def _lift(x: Tensor) -> Tensor:
         """Nearest upsampling, moved on by one position so that it stays causal."""
-        return F.pad(x.repeat_interleave(2, dim=-1), (1, 0))[..., :-1]
+        return F.pad(F.interpolate(x, scale_factor=(1, 2)), (1, 0))[..., :-1]
