@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,6 +54,7 @@ def extract_latents(
     hashes: Mapping[str, str] | None = None,
     batch_size: int = BATCH_SIZE,
     device: torch.device | str = "cpu",
+    progress: Callable[[int], object] | None = None,
 ) -> dict[str, Any]:
     """Read latents out of a teacher and store them.
 
@@ -68,6 +69,7 @@ def extract_latents(
         hashes: further entries of the manifest, such as the data's hash.
         batch_size: spectra in a pass of the network.
         device: where the network runs.
+        progress: told the number of spectra of each pass that is done.
 
     Returns:
         the manifest.
@@ -101,6 +103,8 @@ def extract_latents(
         ):
             for pair, values in latents.items():
                 arrays[pair][rows] = values
+            if progress is not None:
+                progress(rows.stop - rows.start)
         for pair, array in arrays.items():
             array.flush()
             _aside(_path(folder, *pair, name)).replace(_path(folder, *pair, name))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+from tqdm import tqdm
+
 from stargrav import models
 from stargrav.data.splits import SPLITS
 from stargrav.errors import InputError
@@ -24,12 +27,23 @@ def build(work: Work, out: Path) -> None:
         name: Split(each.flux, each.error, each.stars["id"].to_numpy())
         for name, each in spectra.items()
     }
-    extract_latents(
-        splits,
-        teacher,
-        chosen.readouts,
-        out,
-        chosen.noise_level,
-        {name: chosen.draws if name == "train" else 1 for name in SPLITS},
-        work.settings.seed,
-    )
+    draws = {name: chosen.draws if name == "train" else 1 for name in SPLITS}
+    total = sum(draws[name] * len(each) for name, each in spectra.items())
+    with tqdm(total=total, desc="latents", unit="spectrum", leave=False) as bar:
+        extract_latents(
+            splits,
+            teacher,
+            chosen.readouts,
+            out,
+            chosen.noise_level,
+            draws,
+            work.settings.seed,
+            device=device(work.settings.accelerator),
+            progress=bar.update,
+        )
+
+
+def device(accelerator: str) -> torch.device:
+    """Where networks run: `auto` takes a GPU where there is one."""
+    gpu = torch.cuda.is_available() if accelerator == "auto" else accelerator == "gpu"
+    return torch.device("cuda" if gpu else "cpu")
