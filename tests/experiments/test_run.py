@@ -198,6 +198,14 @@ def test_latents_of_another_data_set_are_refused(inputs, tmp_path):
         Inputs(folders).latents("enc_last", "global_mean")
 
 
+def test_a_label_that_is_the_same_for_all_stars_is_refused(inputs):
+    train, valid, _ = inputs.latents("enc_last", "global_mean")
+    train.stars["log_g"][:] = 2.5
+    assert "log_g" not in train.varying_labels()
+    with pytest.raises(InputError, match="log_g: found 2.5 for all 400 stars"):
+        fit(ols(), train, valid)
+
+
 def test_smaller_samples_are_part_of_larger_ones(inputs):
     train = inputs.latents("enc_last", "global_mean").train
     small, large = (set(train.sample(n, seed=5).stars["log_g"]) for n in (50, 200))

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from sklearn.base import RegressorMixin, clone
 
+from stargrav.errors import InputError
 from stargrav.experiments.inputs import Inputs, Part, Parts
 from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import regression_scores
@@ -145,7 +146,11 @@ def fit(model: RegressorMixin | Mlp, train: Part, valid: Part, target: str = "lo
         train: stars to fit to.
         valid: stars that decide when training stops; a probe does not look at them.
         target: the label to predict.
+
+    Raises:
+        InputError: all stars have the same label.
     """
+    _require_variation(train, target)
     columns = {"n_train": len(train), "draws": len(train.features)}
     if isinstance(model, Mlp):
         estimator, history = _train(model, train, valid, target)
@@ -166,7 +171,12 @@ def predict(model: Fitted, part: Part) -> Prediction:
 
 
 def score(model: Fitted, part: Part) -> Score:
-    """R2, MAE and RMSE of a model on stars, with what the table and the figures keep."""
+    """R2, MAE and RMSE of a model on stars, with what the table and the figures keep.
+
+    Raises:
+        InputError: all stars have the same label, for which there is no R2.
+    """
+    _require_variation(part, model.target)
     found = predict(model, part)
     return Score(
         metrics=regression_scores(found.truth, found.value, _BENCH.get().seed),
@@ -175,6 +185,12 @@ def score(model: Fitted, part: Part) -> Score:
         history=model.history,
         model=model,
     )
+
+
+def _require_variation(part: Part, target: str) -> None:
+    if np.ptp(part.stars[target]) == 0:
+        found = f"{part.stars[target][0]:g} for all {len(part)} stars"
+        raise InputError("dataset", target, found, "a label that varies")
 
 
 def _train(
