@@ -115,6 +115,11 @@ class CausalBlock(nn.Module):
         y = tiled_convolution(x, self._kept[length], kernel, bias)
         return F.leaky_relu_(y, self.slope)
 
+    def train(self, mode: bool = True) -> CausalBlock:
+        """Change the mode; training moves the norm's statistics, so nothing is kept over it."""
+        self._kept, self._state = {}, ()
+        return super().train(mode)
+
     def _folded(self) -> tuple[Tensor, Tensor]:
         """Weight and bias with the norm in them, kept until one of their parts changes."""
         parts = (
@@ -197,8 +202,8 @@ class BlindSpotUNet(nn.Module):
         sizes = [2 * widths[0], *hidden]
         join: list[nn.Module] = []
         for size, after in zip(sizes, sizes[1:], strict=False):
-            join += [nn.Conv2d(size, after, 1), nn.LeakyReLU(slope, inplace=True)]
-        self.join = nn.Sequential(*join, nn.Conv2d(sizes[-1], 2, 1))
+            join += [nn.Linear(size, after), nn.LeakyReLU(slope, inplace=True)]
+        self.join = nn.Sequential(*join, nn.Linear(sizes[-1], 2))
         self.channels = channels
         self.error_input = error_input
         self.block = 2 ** (depth - 1)
@@ -221,8 +226,8 @@ class BlindSpotUNet(nn.Module):
             x = first(torch.cat([self._lift(x), skip], dim=1), tiled)  # (2B, C, 1, P / 2^l)
             x = second(x, tiled)
         left, right = F.pad(x, (1, 0))[..., :-1].chunk(2)
-        joined = torch.cat([left, right.flip(-1)], dim=1)  # (B, 2C, 1, P)
-        mean, spread = self.join(joined)[:, :, 0, :pixels].unbind(1)
+        joined = torch.cat([left, right.flip(-1)], dim=1)[:, :, 0]  # (B, 2C, P)
+        mean, spread = self.join(joined.transpose(1, 2))[:, :pixels].unbind(-1)
         return Prediction(1.0 + mean, SPREAD_SCALE * F.softplus(spread) + SPREAD_FLOOR)
 
     def denoise(self, flux: Tensor, error: Tensor, noise_level: float = 1.0) -> Prediction:
@@ -294,6 +299,8 @@ class BlindSpotUNet(nn.Module):
 
     @staticmethod
     def _pool(x: Tensor) -> Tensor:
+        if x.stride(-1) == 1:
+            return F.max_pool1d(x[:, :, 0], 2).unsqueeze(2)
         return F.max_pool2d(x, (1, 2))
 
     @staticmethod

@@ -88,7 +88,8 @@ def tiled_convolution(x: Tensor, spectrum: Tensor, kernel: int, bias: Tensor) ->
     cut = padded.unfold(-1, length, step).transpose(1, 2)  # (B, tiles, C, T)
     found = torch.fft.rfft(cut).permute(3, 0, 1, 2).reshape(-1, batch * tiles, channels)
     product = torch.bmm(found, spectrum)  # (F, B tiles, O)
+    product[0] += length * bias  # a constant is a zero frequency
     product = product.permute(1, 2, 0).view(batch, tiles, outputs, -1)
     valid = torch.fft.irfft(product, n=length)[..., kernel - 1 :].transpose(1, 2)
     whole = valid.reshape(batch, outputs, tiles * step)[..., :positions]
-    return (whole + bias[:, None]).unsqueeze(2)
+    return whole.unsqueeze(2)

@@ -72,6 +72,6 @@ def train_head(
 
 
 def _tensors(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
-    labels = torch.as_tensor(np.asarray(y, dtype=np.float32))
-    latents = torch.as_tensor(np.ascontiguousarray(x, dtype=np.float32))
+    labels = torch.tensor(np.asarray(y, dtype=np.float32))
+    latents = torch.tensor(np.asarray(x, dtype=np.float32))
     return latents, labels[:, None] if labels.ndim == 1 else labels
