@@ -67,6 +67,7 @@ class Teacher(Section):
     epochs: Positive = 100
     batch_size: Positive = 64
     learning_rate: Rate = 5e-4
+    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
     patience: Positive = 20
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 

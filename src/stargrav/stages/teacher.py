@@ -34,6 +34,7 @@ def build(work: Work, out: Path) -> None:
     )
     plan = Plan(
         epochs=chosen.epochs,
+        schedule=chosen.schedule,
         patience=chosen.patience,
         precision=chosen.precision,
         accelerator=work.settings.accelerator,
