@@ -148,8 +148,8 @@ class BlindSpotUNet(nn.Module):
         channels: of the coarse levels, and so of every layer that is read out.
         depth: encoder layers; there are depth - 1 poolings between them.
         kernel: taps of every convolution.
-        stem: channels at full resolution, doubled at each level until `channels` is
-            reached; equal to `channels` if not given.
+        stem: channels at full resolution, doubled every second level until `channels` is
+            reached, so that all levels cost about the same; `channels` if not given.
         hidden: widths of the 1x1 convolutions that join the halves.
         error_input: whether the error is an input channel beside the flux.
         slope: of the leaky ReLU.
@@ -178,7 +178,7 @@ class BlindSpotUNet(nn.Module):
             "slope": slope,
         }
         first = channels if stem is None else stem
-        widths = [min(channels, first * 2**level) for level in range(depth - 1)]
+        widths = [min(channels, first * round(2 ** (level / 2))) for level in range(depth - 1)]
         widths[-1] = channels
         inputs = 2 if error_input else 1
         into = [inputs, *widths]

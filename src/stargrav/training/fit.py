@@ -43,7 +43,8 @@ class Plan:
     Args:
         epochs: at most so many.
         schedule: of the learning rate: `plateau` halves it when the monitored metric has not
-            improved for `plateau_patience` epochs, `cosine` lets it fall to zero in a half wave.
+            improved for `plateau_patience` epochs, `cosine` lets it fall to zero in a half wave,
+            step by step.
         monitor: metric that chooses the best weights: `valid_loss` or `valid_r2`.
         patience: stop after so many epochs without improvement.
         plateau_patience: see `schedule`.
@@ -189,10 +190,14 @@ class _Record(lightning.Callback):
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: Task) -> None:
         self._started = time.perf_counter()
         torch.manual_seed(self.epoch_seed)
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, task: Task, batch: object, number: int
+    ) -> None:
         if self.plan.schedule == "cosine":
-            share = 0.5 * (1.0 + math.cos(math.pi * self.epoch / self.plan.epochs))
+            done = (self.epoch + number / trainer.num_training_batches) / self.plan.epochs
             for group in trainer.optimizers[0].param_groups:
-                group["lr"] = task.learning_rate * share
+                group["lr"] = task.learning_rate * 0.5 * (1.0 + math.cos(math.pi * done))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: Task) -> None:
         found = {name: float(value) for name, value in trainer.callback_metrics.items()}
