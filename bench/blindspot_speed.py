@@ -65,11 +65,10 @@ def plain_forward(model: BlindSpotUNet, flux: Tensor, error: Tensor) -> Predicti
         x = plain_block(second, x)
     left, right = F.pad(x, (1, 0))[..., :-1].chunk(2)
     x = torch.cat([left, right.flip(-1)], dim=1)
-    for layer in model.join:
-        if isinstance(layer, nn.Linear):
-            x = F.conv1d(x, layer.weight[:, :, None], layer.bias)
-        else:
-            x = F.leaky_relu(x, layer.negative_slope)
+    for number, layer in enumerate(model.join, start=1):
+        x = F.conv1d(x, layer.weight[:, :, None], layer.bias)
+        if number < len(model.join):
+            x = F.leaky_relu(x, model.slope)
     mean, spread = x[..., : flux.shape[-1]].unbind(1)
     return Prediction(1.0 + mean, SPREAD_SCALE * F.softplus(spread) + SPREAD_FLOOR)
 

@@ -199,11 +199,11 @@ class BlindSpotUNet(nn.Module):
             )
             for deep, width in zip(below, widths[::-1], strict=True)
         )
-        sizes = [2 * widths[0], *hidden]
-        join: list[nn.Module] = []
-        for size, after in zip(sizes, sizes[1:], strict=False):
-            join += [nn.Linear(size, after), nn.LeakyReLU(slope, inplace=True)]
-        self.join = nn.Sequential(*join, nn.Linear(sizes[-1], 2))
+        sizes = [2 * widths[0], *hidden, 2]
+        self.join = nn.ModuleList(
+            nn.Linear(size, after) for size, after in zip(sizes, sizes[1:], strict=False)
+        )
+        self.slope = slope
         self.channels = channels
         self.error_input = error_input
         self.block = 2 ** (depth - 1)
@@ -218,16 +218,22 @@ class BlindSpotUNet(nn.Module):
         Returns:
             mean and spread, (batch, pixels) each.
         """
-        pixels = flux.shape[-1]
         tiled = self._tiled(flux)
+        if tiled and len(flux) > 1:  # one by one, a spectrum stays in the caches
+            parts = [self(*pair) for pair in zip(flux.split(1), error.split(1), strict=True)]
+            return Prediction(*(torch.cat(each) for each in zip(*parts, strict=True)))
+        pixels = flux.shape[-1]
         *skips, last = self._encode(self._halves(flux, error), tiled)
         x = last
         for (first, second), skip in zip(self.decoder, skips[::-1], strict=True):
             x = first(torch.cat([self._lift(x), skip], dim=1), tiled)  # (2B, C, 1, P / 2^l)
             x = second(x, tiled)
         left, right = F.pad(x, (1, 0))[..., :-1].chunk(2)
-        joined = torch.cat([left, right.flip(-1)], dim=1)[:, :, 0]  # (B, 2C, P)
-        mean, spread = self.join(joined.transpose(1, 2))[:, :pixels].unbind(-1)
+        x = torch.cat([left, right.flip(-1)], dim=1)[:, :, 0]  # (B, 2C, P)
+        *hidden, final = self.join
+        for layer in hidden:
+            x = F.leaky_relu(layer.weight @ x + layer.bias[:, None], self.slope)
+        mean, spread = (final.weight @ x + final.bias[:, None])[..., :pixels].unbind(1)
         return Prediction(1.0 + mean, SPREAD_SCALE * F.softplus(spread) + SPREAD_FLOOR)
 
     def denoise(self, flux: Tensor, error: Tensor, noise_level: float = 1.0) -> Prediction:
@@ -257,8 +263,13 @@ class BlindSpotUNet(nn.Module):
         Returns:
             name -> (batch, channels, positions).
         """
+        names, tiled = list(names), self._tiled(flux)
+        if tiled and len(flux) > 1:
+            pairs = zip(flux.split(1), error.split(1), strict=True)
+            parts = [self.layers(*pair, names) for pair in pairs]
+            return {name: torch.cat([part[name] for part in parts]) for name in names}
         pixels = flux.shape[-1]
-        *skips, last = self._encode(self._halves(flux, error), self._tiled(flux))
+        *skips, last = self._encode(self._halves(flux, error), tiled)
         found: dict[str, Tensor] = {}
         for name in names:
             if name == "enc_pre_latent":
