@@ -6,8 +6,8 @@ action. For a molecule (or ion) s made of atoms a, nu_a of each, and of q_s fewe
     n_s / (Q_s m_s^{3/2}) = lambda_T^{3 (nu - q_s - 1)} exp(E_s / kT)
                             prod_a (n_a / (Q_a m_a^{3/2}))^{nu_a} (n_e / 2)^{-q_s},
 
-E_s being the energy set free by forming s from neutral atoms, masses in units of the electron's
-in the exponents of lambda_T = (h^2 / 2 pi m_e k T)^{1/2}: Saha's equation for ions, Guldberg and
+E_s being the energy set free by forming s from neutral atoms, m a mass in units of the
+electron's, and lambda_T = (h^2 / 2 pi m_e k T)^{1/2}: Saha's equation for ions, Guldberg and
 Waage's for molecules (Tatum 1966, Publ. Dom. Astrophys. Obs. 13, 1). Closure comes from
 conservation of every element and of charge, and from the pressure of all particles,
 
