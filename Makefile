@@ -1,12 +1,14 @@
 # The two commands a newcomer needs: `make run` and `make test`.
 PYTHON ?= python3.11
+EXPERIMENT ?= encoder_mlp
+PROGRAMME ?= distill
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: run test lint ui library clean
 
 run: .venv/installed
-	mlflow run . -e encoder_mlp --env-manager local --experiment-name distill
+	mlflow run . -e $(EXPERIMENT) --env-manager local --experiment-name $(PROGRAMME)
 
 test: .venv/installed
 	pytest
@@ -21,6 +23,7 @@ ui: .venv/installed
 library: .venv/installed
 	stargrav library data/library.h5
 	dvc add data
+	dvc push data.dvc
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

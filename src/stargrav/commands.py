@@ -14,6 +14,8 @@ import numpy as np
 
 from stargrav import pipeline, settings
 from stargrav.errors import InputError
+from stargrav.files import hash_tree
+from stargrav.stages import MODULES
 
 if TYPE_CHECKING:
     from stargrav.experiments.spec import Experiment
@@ -88,11 +90,11 @@ def _synthesize_one(grid: np.ndarray, lines: object, labels: np.ndarray) -> np.n
 def library(out: Path, nodes: str, components: int, processes: int | None) -> None:
     """The library of rest-frame spectra, from the synthesiser."""
     from stargrav.data import store
-    from stargrav.physics.nodes import NODES, build_library
+    from stargrav.physics.nodes import NODES, build_library, physics_version
 
     parts = out.with_name(f".{out.name}.parts")
     made = build_library(NODES[nodes], parts, processes or os.cpu_count() or 1, components)
-    store.write_library(out, made, {"nodes": nodes})
+    store.write_library(out, made, {"nodes": nodes, "physics": physics_version()})
     for part in parts.iterdir():
         part.unlink()
     parts.rmdir()
@@ -156,6 +158,8 @@ def import_source(kind: str, path: Path, out: Path, components: int) -> None:
 
 def stage(name: str, overrides: dict[str, str]) -> None:
     """One stage of the pipeline: by DVC, or for DVC."""
+    if name not in MODULES:
+        raise InputError("command line", "stage", name, "one of " + ", ".join(MODULES))
     root = pipeline.project_root()
     chosen = settings.load(root / "params.yaml", overrides)
     graph = pipeline.stages(root)
@@ -168,7 +172,7 @@ def stage(name: str, overrides: dict[str, str]) -> None:
     folders, made = pipeline.ensure(root, chosen, name)
     values = pipeline.chosen_settings(graph[name], chosen)
     hashes = pipeline.hashes(root, graph[name], folders)
-    hashes[name] = pipeline.hash_tree(folders[name])
+    hashes[name] = hash_tree(folders[name])
     uri = settings.tracking_uri(root)
     log_stage(name, folders[name], values, hashes, name not in made, uri)
 
@@ -186,16 +190,21 @@ def run(name: str, overrides: dict[str, str]) -> None:
     experiment = experiments[name]
     root = pipeline.project_root()
     chosen = settings.load(root / "params.yaml", _sorted_out(experiment, overrides))
+    for other, values in chosen.experiments.items():
+        if other not in experiments:
+            allowed = "one of " + ", ".join(experiments)
+            raise InputError("params.yaml", f"experiments.{other}", other, allowed)
+        experiments[other].resolve(values)
     parameters = chosen.experiments.get(name, {})
-    experiment.resolve(parameters)
     graph = pipeline.stages(root)
     target = f"experiment@{name}"
     uri = settings.tracking_uri(root)
     inside_dvc = "DVC_STAGE" in os.environ
+    pipeline.fetch_library(root, chosen)
     if inside_dvc:
         folders = {need: root / graph[need].out for need in graph[target].needs}
         out = root / graph[target].out
-    elif chosen == settings.load(root / "params.yaml"):
+    elif pipeline.is_default(root, chosen, graph, target):
         _run_by_dvc(root, experiment, chosen, uri)
         return
     else:
@@ -230,10 +239,13 @@ def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) 
 
 
 def report() -> None:
-    """The verdict page."""
+    """The verdict page, after all that stands in it."""
     from stargrav.report import write_report
 
     root = pipeline.project_root()
+    if "DVC_STAGE" not in os.environ:
+        pipeline.dvc(root, "repro", "--pull", "report")
+        return
     write_report(root / "artifacts" / "experiments", root / "docs" / "results.md")
 
 

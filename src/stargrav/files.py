@@ -1,10 +1,12 @@
-"""Folders that are whole or absent: written aside, then renamed."""
+"""Files and folders: whole or absent (written aside, then renamed), and known by their hash."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 
@@ -13,10 +15,13 @@ def whole(folder: Path) -> Iterator[Path]:
     """A folder to write into that takes the place of `folder` once it is complete.
 
     Whatever interrupts the writing, `folder` stays what it was; what had been written aside is
-    dropped by the next attempt.
+    dropped by the next attempt. Only a kill between the two renames at the end leaves `folder`
+    under another name, from which the next attempt takes it back.
     """
     aside = folder.with_name(f".{folder.name}.partial")
     before = folder.with_name(f".{folder.name}.before")
+    if before.exists() and not folder.exists():
+        before.rename(folder)
     for rest in (aside, before):
         shutil.rmtree(rest, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -25,3 +30,24 @@ def whole(folder: Path) -> Iterator[Path]:
         folder.rename(before)
     aside.rename(folder)
     shutil.rmtree(before, ignore_errors=True)
+
+
+def hash_tree(path: Path) -> str:
+    """SHA-256 of a file, or of a folder's files with their names.
+
+    A file is read once per process as long as its size and time do not change.
+    """
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        if "__pycache__" not in file.parts:
+            facts = file.stat()
+            digest.update(file.relative_to(path.parent).as_posix().encode())
+            digest.update(_hash_file(file, facts.st_size, facts.st_mtime_ns))
+    return digest.hexdigest()
+
+
+@cache
+def _hash_file(file: Path, size: int, time: int) -> bytes:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()

@@ -13,9 +13,11 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -25,7 +27,7 @@ import yaml
 
 from stargrav import settings as settings_module
 from stargrav.errors import InputError
-from stargrav.files import whole
+from stargrav.files import hash_tree, whole
 from stargrav.settings import Settings
 from stargrav.stages import MODULES, Work
 
@@ -132,12 +134,13 @@ def ensure(root: Path, settings: Settings, target: str) -> Ensured:
     wanted = _upstream(graph, target)
     if target.startswith("experiment@"):
         wanted.remove(target)
-    if is_default(root, settings):
-        made = dvc(root, "repro", "--pull", *wanted)
-        return Ensured({name: root / graph[name].out for name in wanted}, made)
     fetch_library(root, settings)
-    folders, made = {}, set()
+    default = [name for name in wanted if is_default(root, settings, graph, name)]
+    made = dvc(root, "repro", "--pull", *default) if default else set()
+    folders = {name: root / graph[name].out for name in default}
     for name in wanted:
+        if name in folders:
+            continue
         folder = variant_folder(root, settings, graph, name)
         if folder.is_dir():
             print(f"{name}: unchanged, reused from {folder.relative_to(root)}", flush=True)
@@ -149,10 +152,14 @@ def ensure(root: Path, settings: Settings, target: str) -> Ensured:
     return Ensured(folders, made)
 
 
-def is_default(root: Path, settings: Settings) -> bool:
-    """Whether these are the settings that DVC manages: those of params.yaml as it stands."""
+def is_default(root: Path, settings: Settings, graph: dict[str, Stage], name: str) -> bool:
+    """Whether a stage is the one that DVC manages: nothing it depends on differs from
+    params.yaml."""
     default = settings_module.load(root / "params.yaml")
-    return settings.pipeline() == default.pipeline()
+    if not (root / default.source).exists():
+        return False
+    own = stage_key(root, settings, graph, name)
+    return own == stage_key(root, default, graph, name)
 
 
 def variant_folder(root: Path, settings: Settings, graph: dict[str, Stage], name: str) -> Path:
@@ -180,13 +187,28 @@ def dvc(root: Path, *arguments: str) -> set[str]:
     command = [sys.executable, "-m", "dvc", *arguments]
     with tempfile.TemporaryDirectory() as folder:
         environment[MESSAGES] = folder
-        done = subprocess.run(command, cwd=root, env=environment, check=False)
+        started = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
+        status = _wait(started)
         mistake = Path(folder) / MISTAKE
         if mistake.exists():
             raise InputError(*json.loads(mistake.read_text()))
-        if done.returncode:
-            raise StageError(f"dvc {' '.join(arguments)}: exit status {done.returncode}")
+        if status:
+            raise StageError(f"dvc {' '.join(arguments)}: exit status {status}")
         return {path.name.removeprefix(RAN) for path in Path(folder).glob(f"{RAN}*")}
+
+
+def _wait(process: subprocess.Popen) -> int:
+    """Exit status; when this process is interrupted, DVC and the stage under it are too."""
+    try:
+        return process.wait()
+    except BaseException:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=20)
+                break
+        raise
 
 
 def tell(name: str, content: str = "") -> None:
@@ -208,19 +230,6 @@ def fetch_library(root: Path, settings: Settings) -> Path:
         expected = "a library (grid HDF5, BOSZ folder) or a pfsspec data set"
         raise InputError(settings.source, "source", "no such file or folder", expected)
     return path
-
-
-def hash_tree(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their names."""
-    digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    for file in files:
-        if "__pycache__" in file.parts:
-            continue
-        digest.update(file.relative_to(path.parent).as_posix().encode())
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()
 
 
 def hashes(root: Path, stage: Stage, folders: dict[str, Path]) -> dict[str, str]:

@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from stargrav.errors import InputError
 
 PROFILES = ("quick", "laptop", "full")
-NOISE_LEVELS = (0.0, 0.1, 0.5, 1.0)
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -29,13 +28,6 @@ class Section(BaseModel):
     """A section of params.yaml: unknown keys are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Library(Section):
-    """Where rest-frame spectra come from, and how the built-in library is sampled."""
-
-    components: Annotated[int, Field(ge=1, le=200)] = 60
-    nodes: Literal["quick", "default"] = "default"
 
 
 class Splits(Section):
@@ -100,7 +92,6 @@ class Settings(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     source: Annotated[str, Field(min_length=1)] = "data/library.h5"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    library: Library = Library()
     splits: Splits = Splits()
     dataset: Dataset = Dataset()
     teacher: Teacher = Teacher()
@@ -133,7 +124,7 @@ def load(path: Path, overrides: dict[str, str] | None = None) -> Settings:
         _require_mapping(path, f"profiles.{name}", profiles[name] or {})
     for name in PROFILES:  # a mistake in a profile is told before it is used
         _validate(path, _merge(raw, profiles.get(name) or {}), prefix=f"profiles.{name}.")
-    profile = overrides.get("profile", raw.get("profile", "laptop"))
+    profile = str(overrides.get("profile", raw.get("profile", "laptop")))
     merged = _merge(raw, profiles.get(profile) or {})
     for key, text in overrides.items():
         _set(merged, key, text)
@@ -175,6 +166,8 @@ def _merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
 def _set(tree: dict[str, Any], key: str, text: str) -> None:
     *folders, leaf = key.split(".")
     for folder in folders:
+        if not isinstance(tree.get(folder) or {}, dict):
+            raise InputError("command line", key, text, f"{folder} to be a section, not a value")
         branch = dict(tree.get(folder) or {})
         tree[folder] = branch
         tree = branch

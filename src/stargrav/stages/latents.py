@@ -10,6 +10,7 @@ from tqdm import tqdm
 from stargrav import models
 from stargrav.data.splits import SPLITS
 from stargrav.errors import InputError
+from stargrav.files import hash_tree
 from stargrav.inference.latents import Split, extract_latents
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.stages import Work, dataset
@@ -38,6 +39,7 @@ def build(work: Work, out: Path) -> None:
             chosen.noise_level,
             draws,
             work.settings.seed,
+            {"dataset": hash_tree(work.folders["dataset"])},
             device=device(work.settings.accelerator),
             progress=bar.update,
         )
