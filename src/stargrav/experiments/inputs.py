@@ -14,6 +14,7 @@ from stargrav import models
 from stargrav.data import store
 from stargrav.data.loader import NoisySpectra
 from stargrav.errors import InputError
+from stargrav.files import hash_tree
 from stargrav.inference.fresh import FreshLatents
 from stargrav.inference.latents import read_latents, read_manifest
 from stargrav.labels import LABELS
@@ -99,6 +100,10 @@ class Inputs:
         Raises:
             InputError: no such latents are stored, or not those of this data set.
         """
+        made_from = read_manifest(self.folder("latents")).get("dataset")
+        if made_from is not None and made_from != hash_tree(self.folder("dataset")):
+            expected = f"those of {self.folder('dataset')}"
+            raise InputError(self.folder("latents"), "dataset", "another one's latents", expected)
         parts = []
         for split in Parts._fields:
             features = read_latents(self.folder("latents"), layer, pooling, split)

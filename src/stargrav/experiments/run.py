@@ -94,8 +94,7 @@ def run(
         if tracking_uri is not None:
             _log(result, experiment, inputs, settings, hashes, reused=False)
             mlflow.log_metric("seconds", seconds)
-            if experiment.serves is not None:
-                _log_model(result, inputs)
+            _log_model(result, inputs)
     print(text(result, {case.key: case.seconds for case in table.cases}))
     return result
 
@@ -123,6 +122,7 @@ def log_reused(
     if tracking_uri is not None:
         with _mlflow_run(experiment.programme, experiment.name, tracking_uri):
             _log(result, experiment, inputs, settings, hashes, reused=True)
+            _log_model(result, inputs)
     print(shown)
     return result
 
@@ -247,6 +247,8 @@ def _hash_tags(hashes: Mapping[str, str]) -> dict[str, str]:
 
 def _log_model(result: Result, inputs: Inputs) -> None:
     """The served model, as files that MLflow loads by `served._load_pyfunc`: nothing pickled."""
+    if not (result.folder / "model").is_dir():
+        return
     spectra = store.read_spectra(inputs.folder("dataset") / "test.h5")
     example = {"flux": np.array(spectra.flux[:2]), "error": np.array(spectra.error[:2])}
     *_, target = served.read(result.folder / "model")
