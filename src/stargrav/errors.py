@@ -19,3 +19,12 @@ class InputError(ValueError):
         self.found = found
         self.expected = expected
         super().__init__(f"{where}: {field}: found {found}, expected {expected}")
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, object, str]]:
+        """Pickled by its arguments, as it comes back from a process of a pool."""
+        return type(self), (self.where, self.field, self.found, self.expected)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

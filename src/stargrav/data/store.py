@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from stargrav.data import validate
-from stargrav.errors import InputError
+from stargrav.errors import InputError, first_line
 from stargrav.labels import LABELS
 from stargrav.observation.instrument import PFS_MR
 from stargrav.physics.grid import Library
@@ -274,7 +274,7 @@ def _stars(file: h5py.File, path: Path, count: int) -> pd.DataFrame:
     try:
         stars = pd.read_hdf(path, STARS)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(path, STARS, _first_line(error), "a pandas table") from error
+        raise InputError(path, STARS, first_line(error), "a pandas table") from error
     for label in LABELS:
         if label not in stars:
             found = ", ".join(map(str, stars.columns))
@@ -316,7 +316,7 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(path, "file", _first_line(error), "a whole HDF5 file") from error
+        raise InputError(path, "file", first_line(error), "a whole HDF5 file") from error
 
 
 @contextmanager
@@ -350,7 +350,3 @@ def _new(path: Path, kind: str, stars: pd.DataFrame | None = None) -> Iterator[h
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).split("\n")[0].strip()

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from stargrav.errors import InputError
+from stargrav.errors import InputError, first_line
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.heads import MlpHead
 
@@ -92,7 +92,7 @@ def load(folder: Path) -> nn.Module | BaseEstimator | Booster:
             return Booster(model_file=str(path))
         return skops.io.load(path)
     except Exception as error:
-        raise InputError(path, "model", _first_line(error), f"a {kind} model") from error
+        raise InputError(path, "model", first_line(error), f"a {kind} model") from error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text())
     except ValueError as error:
-        raise InputError(path, "JSON", _first_line(error), "valid JSON") from error
+        raise InputError(path, "JSON", first_line(error), "valid JSON") from error
     if not isinstance(config, dict):
         raise InputError(path, "JSON", type(config).__name__, "keys and values")
     return config
@@ -121,12 +121,12 @@ def _load_network(folder: Path, config: dict[str, Any], path: Path) -> nn.Module
         model = NETWORKS[name](**settings)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            folder / CONFIG, "settings", _first_line(error), f"settings of {name}"
+            folder / CONFIG, "settings", first_line(error), f"settings of {name}"
         ) from error
     try:
         tensors = safetensors.torch.load_file(path)
     except (SafetensorError, ValueError, OSError) as error:
-        raise InputError(path, "header", _first_line(error), "a whole safetensors file") from error
+        raise InputError(path, "header", first_line(error), "a whole safetensors file") from error
     expected = model.state_dict()
     for key in sorted(expected.keys() | tensors.keys()):
         found = tuple(tensors[key].shape) if key in tensors else "nothing"
@@ -145,7 +145,3 @@ def _write(path: Path, put: Callable[[Path], object]) -> None:
     aside = path.with_name(f".{path.name}.partial")
     put(aside)
     aside.replace(path)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
