@@ -74,6 +74,7 @@ FLUXES = spectra(NODES)
         ("flux", FLUXES[0], ("flux", "shape")),
         ("wave", WAVE[::-1], ("wave, pixel 1", "ascending")),
         ("wave", WAVE * 2, ("wave", "16600.0", "7100.2 to 8849.8")),
+        ("wave", WAVE + np.where(WAVE < 8350, -2000, 1000), ("wave", "0 wavelengths within")),
         ("wave", None, ("data set", "wave")),
         ("para", NODES[:, :4], ("para", "M_H, T_eff, log_g, C_M, a_M")),
         ("para", NODES * np.nan, ("para, row 0, column 0", "nan")),

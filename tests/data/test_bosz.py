@@ -162,6 +162,45 @@ def test_unreadable_files(tmp_path):
         read_bosz(other)
 
 
+GZIPPED = (
+    "bosz2024_ap_t8000_g+4.0_m+0.00_a+0.00_c+0.00_v0_rorig_noresam.txt.gz",
+    NAME.replace("asc.bz2", "fits.gz"),
+)
+
+
+@pytest.mark.parametrize("name", [NAME, *GZIPPED])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "no archive"])
+def test_damaged_archives_are_named(tmp_path, name, damage):
+    path = tmp_path / name
+    if "fits" in name:
+        write_fits(path, columns())
+    else:
+        write(path, columns())
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    if damage == "cut":
+        content = content[:middle]
+    elif damage == "flipped":
+        content[middle : middle + 40] = bytes(byte ^ 255 for byte in content[middle : middle + 40])
+    else:
+        content[:] = b"not compressed at all"
+    path.write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_bosz(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_folder_with_hardly_a_wavelength_in_the_arm(tmp_path, count):
+    """A few pixels within, or a gap where the arm is."""
+    wave = np.concatenate([np.linspace(6000, 6100, 50), np.linspace(8000, 8002, count)])
+    wave = np.append(wave, np.linspace(9000, 9100, 50))
+    write(tmp_path / GZIPPED[0], columns(wave))
+    with pytest.raises(InputError, match=f"gz: wavelength: found {count} wavelengths"):
+        open_source(tmp_path)
+
+
 def folder_of(tmp_path, t=(4000, 5000), g=(20, 30)):
     for number, (kelvin, gravity) in enumerate(product(t, g)):
         name = f"amp00cp00op00t{kelvin}g{gravity}v20modrt0b5000rs.asc.bz2"

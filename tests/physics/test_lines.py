@@ -134,6 +134,7 @@ KURUCZ = (
     + kurucz(853.8150, -1.0, 26.00, -47088.41, 35379.206, 0, 0, 0)
     + kurucz(853.8, -1.0, 26.02, 35379.206, 47088.4, 0, 0, 0)
 )
+OWN_DAMPING = "species,wave_vac,e_low_ev,log_gf,log_gamma_vdw\nFe I,8500,1.0,-1.0,-7.5\n"
 
 
 def written(tmp_path, text):
@@ -183,6 +184,9 @@ def test_formats_agree_on_the_same_line(tmp_path, gas, own):
         ("species,wave_vac,e_low_ev,log_gf\nFe I,8500,1.0,x\n", "line 2, log_gf"),
         ("species,wave_vac,e_low_ev,log_gf\nUuo I,8500,1.0,1.0\n", "line list"),
         (VALD_ALL.replace("0.8480", "abc", 1), "line 4, excitation"),
+        (KURUCZ.replace("  8.20", "  8.x0", 1), "line 1, columns 81-86"),
+        (KURUCZ.replace(" -7.70", " -7,70", 1), "line 1, columns 93-98"),
+        (OWN_DAMPING.replace("-7.5", "wide"), "line 2, log_gamma_vdw"),
     ],
 )
 def test_bad_lists_are_refused(tmp_path, text, field):

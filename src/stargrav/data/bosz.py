@@ -15,6 +15,7 @@ import bz2
 import gzip
 import math
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import numpy as np
 from astropy.io import fits
 
 from stargrav.data import validate
-from stargrav.errors import InputError
+from stargrav.errors import InputError, first_line
 from stargrav.labels import LABELS
 
 _NAME_2017 = re.compile(
@@ -37,6 +38,7 @@ _NAME_2024 = re.compile(
 )
 _STEPS = 300_000
 _ROUNDING = 0.02  # share of a step by which a rounded wavelength may be off
+_UNREADABLE = (OSError, EOFError, zlib.error, LookupError, AttributeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ def read_bosz_folder(
         inside = (spectrum.wave >= low) & (spectrum.wave <= high)
         if wave is None:
             validate.overlap(spectrum.wave, low, high, path, "wavelength")
+            validate.enough(spectrum.wave[inside], low, high, path, "wavelength")
             wave, resolution = spectrum.wave[inside], spectrum.resolution
         if spectrum.resolution != resolution:
             raise InputError(path, "resolution", spectrum.resolution, f"{resolution}, as others")
@@ -182,9 +185,8 @@ def _text(path: Path) -> np.ndarray:
     try:
         with opener(path, "rt") as file:
             columns = np.loadtxt(file, ndmin=2)
-    except (ValueError, OSError, EOFError, UnicodeDecodeError) as error:
-        found = str(error).split("\n")[0] or "an unreadable file"
-        raise InputError(path, "content", found, "columns of numbers") from error
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise InputError(path, "content", first_line(error), "columns of numbers") from error
     if not columns.size:
         raise InputError(path, "content", "an empty file", "columns of numbers")
     return columns
@@ -199,6 +201,8 @@ def _fits(path: Path) -> np.ndarray:
             if missing:
                 raise InputError(path, missing[0], ", ".join(table.names), "a column of that name")
             return np.column_stack([np.asarray(table[name], dtype=float) for name in names])
-    except (OSError, IndexError, AttributeError, TypeError) as error:
-        found = str(error).split("\n")[0]
-        raise InputError(path, "content", found, "a FITS table as its second part") from error
+    except InputError:
+        raise
+    except _UNREADABLE as error:
+        expected = "a FITS table as its second part"
+        raise InputError(path, "content", first_line(error), expected) from error

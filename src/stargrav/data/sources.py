@@ -17,7 +17,6 @@ from stargrav.observation.instrument import PFS_MR
 from stargrav.physics.grid import Library
 from stargrav.spectrum import Spectra
 
-BUILTIN = Path("data/library.h5")
 _MARGIN = 30.0  # Angstrom beyond the arm, for its line spread function
 
 
@@ -25,7 +24,7 @@ def open_source(source: str | Path, n_components: int = 60) -> Library | Spectra
     """Open a source of spectra.
 
     Args:
-        source: `builtin`, a library, a grid HDF5, a folder of BOSZ files or a pfsspec data set.
+        source: a library, a grid HDF5, a folder of BOSZ files or a pfsspec data set.
         n_components: principal components kept of a grid.
 
     Returns:
@@ -34,7 +33,7 @@ def open_source(source: str | Path, n_components: int = 60) -> Library | Spectra
     Raises:
         InputError: the source cannot be used; names file and field.
     """
-    path = BUILTIN if source == "builtin" else Path(source)
+    path = Path(source)
     if path.is_dir():
         wave, flux, labels, resolution = read_bosz(path)
         return Library.from_grid(wave, flux, labels, n_components, resolution, str(path))
@@ -49,7 +48,9 @@ def open_source(source: str | Path, n_components: int = 60) -> Library | Spectra
         return library
     wave, flux, labels, resolution = store.read_grid(path)
     validate.overlap(wave, PFS_MR.blue, PFS_MR.red, path, "wave")
-    inside = (wave >= PFS_MR.blue - _MARGIN) & (wave <= PFS_MR.red + _MARGIN)
+    low, high = PFS_MR.blue - _MARGIN, PFS_MR.red + _MARGIN
+    inside = (wave >= low) & (wave <= high)
+    validate.enough(wave[inside], low, high, path, "wave")
     for row in np.flatnonzero(np.median(flux[:, inside], axis=1) <= 0):
         raise InputError(path, f"flux, row {row}", "a median at or below 0", "a spectrum")
     resolution = two_point_resolution(wave) if resolution is None else resolution

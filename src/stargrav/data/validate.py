@@ -8,6 +8,8 @@ import numpy as np
 
 from stargrav.errors import InputError
 
+FEWEST = 4  # wavelengths, for a cubic spline through them
+
 
 def wavelengths(wave: np.ndarray, where: Path | str, field: str) -> None:
     """Refuse wavelengths that are not a row of finite, strictly ascending numbers.
@@ -15,8 +17,9 @@ def wavelengths(wave: np.ndarray, where: Path | str, field: str) -> None:
     Raises:
         InputError: names the first pixel at fault.
     """
-    if wave.ndim != 1 or len(wave) < 4:
-        raise InputError(where, field, f"shape {wave.shape}", "one row of at least 4 wavelengths")
+    if wave.ndim != 1 or len(wave) < FEWEST:
+        expected = f"one row of at least {FEWEST} wavelengths"
+        raise InputError(where, field, f"shape {wave.shape}", expected)
     bad = np.flatnonzero(~np.isfinite(wave))
     if len(bad):
         raise InputError(where, f"{field}, pixel {bad[0]}", wave[bad[0]], "a finite wavelength")
@@ -36,6 +39,23 @@ def overlap(wave: np.ndarray, low: float, high: float, where: Path | str, field:
     if wave[-1] <= low or wave[0] >= high:
         found = f"{wave[0]:.1f} to {wave[-1]:.1f} A"
         raise InputError(where, field, found, f"wavelengths within {low:.1f} to {high:.1f} A")
+
+
+def enough(inside: np.ndarray, low: float, high: float, where: Path | str, field: str) -> None:
+    """Refuse spectra of which hardly a wavelength lies within low..high [Angstrom].
+
+    Args:
+        inside: (q,) the wavelengths within.
+        low, high: of the range.
+        where: the file.
+        field: of the wavelengths.
+
+    Raises:
+        InputError: names how many there are.
+    """
+    if len(inside) < FEWEST:
+        found = f"{len(inside)} wavelengths within {low:.1f} to {high:.1f} A"
+        raise InputError(where, field, found, f"at least {FEWEST}")
 
 
 def same_wavelengths(

@@ -177,8 +177,10 @@ def _kurucz_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
         if levels[0] == levels[1]:
             continue
         damping = (
-            float(text[part]) if text[part].strip() else 0.0
-            for part in (slice(80, 86), slice(86, 92), slice(92, 98))
+            _number(source, number, f"columns {start + 1}-{start + 6}", text[start : start + 6])
+            if text[start : start + 6].strip()
+            else 0.0
+            for start in (80, 86, 92)
         )
         rad, stark, waals = (value or math.nan for value in damping)
         yield (
