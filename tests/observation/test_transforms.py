@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from stargrav.constants import C_KM_S
+from stargrav.constants import C_KM_S, FWHM_PER_SIGMA
 from stargrav.observation.transforms import (
-    FWHM_PER_SIGMA,
     broaden,
     pixel_edges,
     resample,

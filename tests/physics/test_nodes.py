@@ -1,7 +1,9 @@
 """The library's builder: resumable, parallel, faithful to what the synthesiser gives."""
 
 import os
+import shutil
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,6 +111,40 @@ def test_other_physics_or_nodes_are_other_parts(bumps, tmp_path, monkeypatch):
     assert Bumps.calls == 8
     nodes.build_library({**TINY, "T_eff": (4500, 5600)}, tmp_path, **bumps)
     assert Bumps.calls == 10, "only the new temperature is computed"
+
+
+@pytest.mark.parametrize(
+    ("file", "is_physics"),
+    [
+        ("constants.py", True),
+        ("labels.py", True),
+        ("physics/opacity.py", True),
+        ("physics/tables/abundances.csv", True),
+        ("physics/grid.py", False),
+        ("errors.py", False),
+    ],
+)
+def test_version_follows_what_a_spectrum_follows_from(file, is_physics, tmp_path, monkeypatch):
+    source = Path(nodes.__file__).parents[1]
+    shutil.copytree(source / "physics", tmp_path / "physics")
+    for name in ("constants.py", "labels.py", "errors.py"):
+        shutil.copy(source / name, tmp_path)
+    version = nodes.physics_version.__wrapped__  # the one that keeps nothing
+    expected = version()
+    monkeypatch.setattr(nodes, "files", lambda name: tmp_path.joinpath(*name.split(".")[1:]))
+    assert version() == expected
+    with (tmp_path / file).open("a") as changed:
+        changed.write("# changed\n")
+    assert (version() != expected) == is_physics
+
+
+def test_version_follows_how_spectra_are_degraded(monkeypatch):
+    version = nodes.physics_version.__wrapped__
+    expected = version()
+    monkeypatch.setattr(nodes, "RESOLUTION", 10_000.0)
+    coarser = version()
+    monkeypatch.setattr(nodes, "degrade", lambda flux: flux[::2])
+    assert len({expected, coarser, version()}) == 3
 
 
 def test_other_synthesiser_is_other_parts(bumps, tmp_path):

@@ -107,5 +107,3 @@ PFS_MR = Instrument(
     exposure_time=900.0,
     span=(0, 4096),
 )
-
-INSTRUMENTS = {PFS_MR.name: PFS_MR}

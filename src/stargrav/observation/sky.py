@@ -17,9 +17,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtr
 
-from stargrav.constants import HC_CM_K
+from stargrav.constants import FWHM_PER_SIGMA, HC_CM_K
 from stargrav.observation.oh import oh_lines
-from stargrav.observation.transforms import FWHM_PER_SIGMA
 
 CONTINUUM_AB = 21.1  # per arcsec^2, dark sites at 0.8 micron (Hanuschik 2003, A&A 407, 1157)
 OH_PHOTONS = 0.052  # photons / s / m^2 / arcsec^2 of a line of unit intensity in `oh`

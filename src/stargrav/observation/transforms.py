@@ -16,9 +16,8 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import gaussian_filter1d
 
-from stargrav.constants import C_KM_S
+from stargrav.constants import C_KM_S, FWHM_PER_SIGMA
 
-FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _EVEN = 1e-6  # relative evenness of log steps below which a grid counts as logarithmic
 
 

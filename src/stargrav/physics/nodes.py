@@ -13,6 +13,7 @@ never mixes in spectra of another version.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 import pickle
 import signal
@@ -30,15 +31,16 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from tqdm import tqdm
 
+from stargrav.constants import FWHM_PER_SIGMA
 from stargrav.labels import LABELS
 from stargrav.physics import synthesis
 from stargrav.physics.grid import Library
 
 RESOLUTION = 20_000.0  # lambda / FWHM of the library
 _EVERY = 2  # synthesised points per stored one: 2.5 stored per FWHM
-_FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 _PART_LABELS = ("T_eff", "log_g", "M_H")  # one part for each combination of these
-_NOT_PHYSICS = ("grid.py", "nodes.py")  # whatever they hold, a node's spectrum is the same
+_SHARED = ("constants.py", "labels.py")  # beside the package, physics as well
+_NOT_PHYSICS = ("grid.py", "nodes.py")  # but for `degrade`, they hold what is done with spectra
 
 Synthesize = Callable[[np.ndarray], np.ndarray]
 SynthesizerFactory = Callable[[], Synthesize]
@@ -90,7 +92,7 @@ def degrade(flux: np.ndarray) -> np.ndarray:
     Returns:
         (..., p) float32 on `library_wave`, at `RESOLUTION`, divided by the median.
     """
-    sigma = synthesis.RESOLUTION / (RESOLUTION * _FWHM_PER_SIGMA)  # points
+    sigma = synthesis.RESOLUTION / (RESOLUTION * FWHM_PER_SIGMA)  # points
     smooth = gaussian_filter1d(flux, sigma, axis=-1, mode="nearest", truncate=6.0)[..., ::_EVERY]
     return (smooth / np.median(smooth, axis=-1, keepdims=True)).astype(np.float32)
 
@@ -102,10 +104,13 @@ def physics_version() -> str:
     folder = files("stargrav.physics")
     code = [item for item in folder.iterdir() if item.name.endswith(".py")]
     code = [item for item in code if item.name not in _NOT_PHYSICS]
+    shared = [files("stargrav") / name for name in _SHARED]
     tables = [item for item in (folder / "tables").iterdir() if item.is_file()]
-    for item in sorted(code + tables, key=lambda item: item.name):
+    for item in sorted(code + shared + tables, key=lambda item: item.name):
         digest.update(item.name.encode())
         digest.update(item.read_bytes())
+    digest.update(inspect.getsource(degrade).encode())
+    digest.update(repr((RESOLUTION, _EVERY)).encode())
     return digest.hexdigest()[:16]
 
 
@@ -226,5 +231,4 @@ def _part_hash(version: bytes, labels: np.ndarray) -> str:
     """Name of the part with these labels."""
     digest = hashlib.sha256(version)
     digest.update(np.ascontiguousarray(labels, dtype=float).tobytes())
-    digest.update(repr((RESOLUTION, _EVERY)).encode())
     return digest.hexdigest()[:24]

@@ -13,11 +13,11 @@ from stargrav.physics import atmosphere, hydrogen, molecules, transfer
 from stargrav.physics.equation_of_state import abundances
 from stargrav.physics.line_extinction import LineExtinction
 from stargrav.physics.lines import LineList, read_lines
+from stargrav.physics.molecules import MICROTURBULENCE_KM_S
 
 RESOLUTION = 100_000  # sampling, lambda / d lambda
 LOW, HIGH = 7090.0, 8860.0  # A, vacuum
 WAVE = LOW * np.exp(np.arange(np.ceil(np.log(HIGH / LOW) * RESOLUTION) + 1) / RESOLUTION)
-MICROTURBULENCE = 2.0  # km/s
 _MOLECULES = molecules.MOLECULES
 _COARSE_STEP = 10.0  # A, continuum
 
@@ -37,7 +37,7 @@ class Synthesizer:
     ) -> None:
         self.wave = np.asarray(wave, float)
         self.lines = LineExtinction(
-            read_lines() if lines is None else lines, self.wave, MICROTURBULENCE
+            read_lines() if lines is None else lines, self.wave, MICROTURBULENCE_KM_S
         )
         self.molecules = _MOLECULES if molecules else ()
         span = self.wave[-1] - self.wave[0]
@@ -99,7 +99,7 @@ class Synthesizer:
             state.temperature,
             state.electron_density,
             state.density["H I"],
-            MICROTURBULENCE,
+            MICROTURBULENCE_KM_S,
             visibility,
         )
 

@@ -73,8 +73,8 @@ def optical_depth(ratio: np.ndarray, log_tau: np.ndarray) -> np.ndarray:
 def logarithmic_mean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Mean of what grows exponentially from a to b, (b - a) / ln(b / a), by Carlson's bound.
 
-    (a + b + 4 sqrt(a b)) / 6 (Carlson 1972, Am. Math. Monthly 79, 615): within 1e-3 for a ratio
-    of 6 and exact where they are equal.
+    (a + b + 4 sqrt(a b)) / 6 (Carlson 1972, Am. Math. Monthly 79, 615): above it by 1.2e-3 of
+    it for a ratio of 4, by 3.3e-3 for 6, and exact where they are equal.
     """
     mean = np.sqrt(a * b)
     mean *= 4
