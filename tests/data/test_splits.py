@@ -53,5 +53,6 @@ def test_ready_made_rows_are_divided():
 
 
 def test_too_few_rows():
-    with pytest.raises(InputError, match="spectra: found 9"):
-        index_splits(9)
+    with pytest.raises(InputError, match="spectra: found 19, expected at least 20"):
+        index_splits(19)
+    assert [len(rows) for rows in index_splits(20).values()] == [16, 2, 2]

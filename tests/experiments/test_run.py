@@ -10,11 +10,12 @@ from mlflow.tracking import MlflowClient
 
 from stargrav.errors import InputError
 from stargrav.experiments import run as runner
-from stargrav.experiments.inputs import Inputs
+from stargrav.experiments.inputs import Inputs, Parts
 from stargrav.experiments.run import log_reused, run
 from stargrav.experiments.spec import at_least, experiment
 from stargrav.experiments.steps import Mlp, fit, latents, over, score
 from stargrav.experiments.table import Table
+from stargrav.labels import LABELS
 from stargrav.models.probes import as_head, ols, ridge
 from stargrav.training.tasks import RegressionTask
 
@@ -201,11 +202,35 @@ def test_latents_of_another_data_set_are_refused(inputs, tmp_path):
 
 
 def test_a_label_that_is_the_same_for_all_stars_is_refused(inputs):
-    train, valid, _ = inputs.latents("enc_last", "global_mean")
-    train = replace(train, stars={**train.stars, "log_g": np.full(len(train), 2.5)})
-    assert "log_g" not in train.varying_labels()
-    with pytest.raises(InputError, match="log_g: found 2.5 for all 400 stars"):
-        fit(ols(), train, valid)
+    z = inputs.latents("enc_last", "global_mean")
+    model = fit(ols(), z.train, z.valid)
+    for split, steps in (
+        ("train", lambda changed: fit(ols(), changed.train, changed.valid)),
+        ("valid", lambda changed: fit(ols(), changed.train, changed.valid)),
+        ("test", lambda changed: score(model, changed.test)),
+    ):
+        changed = _constant(z, split, "log_g")
+        message = (
+            f"{split}.h5: dataset/params/log_g: found 2.5 for all {len(getattr(z, split))} stars"
+        )
+        for refused in (steps, Parts.varying_labels):
+            with pytest.raises(InputError, match=message):
+                refused(changed)
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_another_label_that_is_the_same_for_all_stars_is_left_out(inputs, split, capsys):
+    z = inputs.latents("enc_last", "global_mean")
+    assert z.varying_labels() == LABELS and not capsys.readouterr().out
+    found = _constant(z, split, "a_M").varying_labels()
+    assert found == tuple(name for name in LABELS if name != "a_M")
+    assert "left out: a_M" in capsys.readouterr().out
+
+
+def _constant(z, split, label):
+    part = getattr(z, split)
+    stars = {**part.stars, label: np.full(len(part), 2.5)}
+    return z._replace(**{split: replace(part, stars=stars)})
 
 
 def test_smaller_samples_are_part_of_larger_ones(inputs):

@@ -16,6 +16,7 @@ from stargrav.observation.simulate import Range, draw_stars
 
 SPLITS = ("train", "valid", "test")
 SEED = 42
+FEWEST = 20  # rows: two each in valid and test, for an R2
 
 
 def draw_splits(
@@ -65,10 +66,10 @@ def index_splits(
         split -> ascending rows.
 
     Raises:
-        InputError: there are fewer than 10 rows.
+        InputError: there are fewer than 20 rows.
     """
-    if count < 10:
-        raise InputError("data set", "spectra", count, "at least 10, to be split")
+    if count < FEWEST:
+        raise InputError("data set", "spectra", count, f"at least {FEWEST}, to be split")
     sizes = sizes or {}
     order = np.random.default_rng([seed, len(SPLITS)]).permutation(count)
     tenth = count // 10

@@ -39,7 +39,7 @@ def linear_probe(alpha: NonNegative = 1e-3, leaves: Count = 15, trees: Count = 5
     """Each label from enc_last + global_mean, by OLS, Ridge and LightGBM at growing sizes."""
     z = latents("enc_last", "global_mean")
     table = over(
-        label=z.train.varying_labels(),
+        label=z.varying_labels(judged="log_g"),
         probe={"ols": ols(), "ridge": ridge(alpha), "lightgbm": lightgbm(leaves, trees)},
         size=training_sizes(z.train, SIZES),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,12 +31,14 @@ class Part:
         stars: column -> (n,) labels, mag and snr.
         readout: layer and pooling that the features were read from.
         index: (n,) rows of the stars in the data set of the split.
+        path: file of that data set, named in errors.
     """
 
     features: np.ndarray
     stars: Mapping[str, np.ndarray]
     readout: tuple[str, str]
     index: np.ndarray
+    path: Path
 
     def __len__(self) -> int:
         return self.features.shape[1]
@@ -47,7 +49,7 @@ class Part:
             return self
         rows = np.sort(np.random.default_rng([seed, len(self)]).permutation(len(self))[:n])
         stars = {name: column[rows] for name, column in self.stars.items()}
-        return Part(self.features[:, rows], stars, self.readout, self.index[rows])
+        return replace(self, features=self.features[:, rows], stars=stars, index=self.index[rows])
 
     def rows(self) -> np.ndarray:
         """(draws * n, f) features, draw after draw."""
@@ -57,9 +59,19 @@ class Part:
         """(draws * n,) a label beside `rows`."""
         return np.tile(self.stars[target], len(self.features))
 
-    def varying_labels(self) -> tuple[str, ...]:
-        """Labels that are not the same for all stars, as some are in a foreign data set."""
-        return tuple(name for name in LABELS if np.ptp(self.stars[name]) > 0)
+    def varies(self, label: str) -> bool:
+        """Whether the stars differ in a label, as they need not in a foreign data set."""
+        return bool(np.ptp(self.stars[label]) > 0)
+
+    def require_variation(self, label: str) -> None:
+        """Refuse a label that is the same for all stars: nothing is learnt from it, and no R2.
+
+        Raises:
+            InputError: names file and column.
+        """
+        if not self.varies(label):
+            found = f"{self.stars[label][0]:g} for all {len(self)} stars"
+            raise InputError(self.path, f"{store.STARS}/{label}", found, "a label that varies")
 
 
 class Parts(NamedTuple):
@@ -68,6 +80,23 @@ class Parts(NamedTuple):
     train: Part
     valid: Part
     test: Part
+
+    def varying_labels(self, judged: str = "log_g") -> tuple[str, ...]:
+        """Labels in which the stars of each split differ; the others are told and left out.
+
+        Args:
+            judged: the label that the experiment cannot do without.
+
+        Raises:
+            InputError: the judged label does not vary.
+        """
+        for part in self:
+            part.require_variation(judged)
+        found = tuple(name for name in LABELS if all(part.varies(name) for part in self))
+        if len(found) < len(LABELS):
+            left_out = ", ".join(name for name in LABELS if name not in found)
+            print(f"the same for all stars of a split, left out: {left_out}")
+        return found
 
 
 @dataclass(frozen=True)
@@ -113,7 +142,7 @@ class Inputs:
                 found = f"{features.shape[1]} latents"
                 raise InputError(self.folder("latents"), split, found, f"{len(stars)}, as stars")
             columns = {name: stars[name].to_numpy(float) for name in COLUMNS if name in stars}
-            parts.append(Part(features, columns, (layer, pooling), np.arange(len(stars))))
+            parts.append(Part(features, columns, (layer, pooling), np.arange(len(stars)), path))
         return Parts(*parts)
 
     def fresh_latents(

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from sklearn.base import RegressorMixin, clone
 
-from stargrav.errors import InputError
 from stargrav.experiments.inputs import Inputs, Part, Parts
 from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import regression_scores
@@ -148,9 +147,10 @@ def fit(model: RegressorMixin | Mlp, train: Part, valid: Part, target: str = "lo
         target: the label to predict.
 
     Raises:
-        InputError: all stars have the same label.
+        InputError: all stars of train, or of valid, have the same label.
     """
-    _require_variation(train, target)
+    for part in (train, valid):
+        part.require_variation(target)
     columns = {"n_train": len(train), "draws": len(train.features)}
     if isinstance(model, Mlp):
         estimator, history = _train(model, train, valid, target)
@@ -176,7 +176,7 @@ def score(model: Fitted, part: Part) -> Score:
     Raises:
         InputError: all stars have the same label, for which there is no R2.
     """
-    _require_variation(part, model.target)
+    part.require_variation(model.target)
     found = predict(model, part)
     return Score(
         metrics=regression_scores(found.truth, found.value, _BENCH.get().seed),
@@ -185,12 +185,6 @@ def score(model: Fitted, part: Part) -> Score:
         history=model.history,
         model=model,
     )
-
-
-def _require_variation(part: Part, target: str) -> None:
-    if np.ptp(part.stars[target]) == 0:
-        found = f"{part.stars[target][0]:g} for all {len(part)} stars"
-        raise InputError("dataset", target, found, "a label that varies")
 
 
 def _train(
