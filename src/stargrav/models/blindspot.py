@@ -41,6 +41,7 @@ from stargrav.models.convolution import (
 LAYERS = ("enc_pre_latent", "enc_last", "dec_input")
 SPREAD_SCALE = 0.1
 SPREAD_FLOOR = 1e-4
+TOGETHER = 4  # spectra that stay in the caches between tiled layers
 
 
 class Prediction(NamedTuple):
@@ -219,8 +220,9 @@ class BlindSpotUNet(nn.Module):
             mean and spread, (batch, pixels) each.
         """
         tiled = self._tiled(flux)
-        if tiled and len(flux) > 1:  # one by one, a spectrum stays in the caches
-            parts = [self(*pair) for pair in zip(flux.split(1), error.split(1), strict=True)]
+        if tiled and len(flux) > TOGETHER:
+            pairs = zip(flux.split(TOGETHER), error.split(TOGETHER), strict=True)
+            parts = [self(*pair) for pair in pairs]
             return Prediction(*(torch.cat(each) for each in zip(*parts, strict=True)))
         pixels = flux.shape[-1]
         *skips, last = self._encode(self._halves(flux, error), tiled)
@@ -229,11 +231,11 @@ class BlindSpotUNet(nn.Module):
             x = first(torch.cat([self._lift(x), skip], dim=1), tiled)  # (2B, C, 1, P / 2^l)
             x = second(x, tiled)
         left, right = F.pad(x, (1, 0))[..., :-1].chunk(2)
-        x = torch.cat([left, right.flip(-1)], dim=1)[:, :, 0]  # (B, 2C, P)
+        x = torch.cat([left, right.flip(-1)], dim=1)[..., :pixels]  # (B, 2C, 1, P)
         *hidden, final = self.join
         for layer in hidden:
-            x = F.leaky_relu(layer.weight @ x + layer.bias[:, None], self.slope)
-        mean, spread = (final.weight @ x + final.bias[:, None])[..., :pixels].unbind(1)
+            x = F.leaky_relu(_pointwise(layer, x), self.slope)
+        mean, spread = _pointwise(final, x)[:, :, 0].unbind(1)
         return Prediction(1.0 + mean, SPREAD_SCALE * F.softplus(spread) + SPREAD_FLOOR)
 
     def denoise(self, flux: Tensor, error: Tensor, noise_level: float = 1.0) -> Prediction:
@@ -264,8 +266,8 @@ class BlindSpotUNet(nn.Module):
             name -> (batch, channels, positions).
         """
         names, tiled = list(names), self._tiled(flux)
-        if tiled and len(flux) > 1:
-            pairs = zip(flux.split(1), error.split(1), strict=True)
+        if tiled and len(flux) > TOGETHER:
+            pairs = zip(flux.split(TOGETHER), error.split(TOGETHER), strict=True)
             parts = [self.layers(*pair, names) for pair in pairs]
             return {name: torch.cat([part[name] for part in parts]) for name in names}
         pixels = flux.shape[-1]
@@ -318,3 +320,10 @@ class BlindSpotUNet(nn.Module):
     def _lift(x: Tensor) -> Tensor:
         """Nearest upsampling, moved on by one position so that it stays causal."""
         return F.pad(F.interpolate(x, scale_factor=(1, 2)), (1, 0))[..., :-1]
+
+
+def _pointwise(layer: nn.Linear, x: Tensor) -> Tensor:
+    """A linear layer over the channels of (batch, channels, 1, positions), in either order."""
+    if x.stride(-1) == 1:
+        return F.conv1d(x[:, :, 0], layer.weight[..., None], layer.bias).unsqueeze(2)
+    return F.conv2d(x, layer.weight[..., None, None], layer.bias)

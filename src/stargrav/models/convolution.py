@@ -21,6 +21,7 @@ from torch import Tensor
 
 TILES = (48, 64, 96, 128, 192, 256)  # lengths that the FFT is fast at and that fit the caches
 LONG = 13  # taps from which on tiles are faster
+AT_ONCE = 8192  # positions of a signal whose tiles fit the caches
 
 
 def direct_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -81,6 +82,10 @@ def tiled_convolution(x: Tensor, spectrum: Tensor, kernel: int, bias: Tensor) ->
     """
     batch, channels, _, positions = x.shape
     outputs = len(bias)
+    rows = max(1, AT_ONCE // positions)
+    if rows < batch:
+        parts = x.split(rows)
+        return torch.cat([tiled_convolution(part, spectrum, kernel, bias) for part in parts])
     length = 2 * (len(spectrum) - 1)
     step = length - kernel + 1
     tiles = -(-positions // step)
