@@ -9,6 +9,8 @@ import pandas as pd
 
 from stargrav.labels import LABELS
 
+AS_GIVEN = "as given"
+
 
 @dataclass(frozen=True)
 class Spectra:
@@ -20,6 +22,8 @@ class Spectra:
         error: (n, p) 1-sigma error in the unit of `flux`, float32.
         stars: (n rows) the labels and, where known, redshift, mag, snr and conditions.
         name: where they come from, named in errors.
+        error_kind: what `error` is: `noiseless` or `observed` (`observation.noise`) in simulated
+            spectra, `as given` in others.
     """
 
     wave: np.ndarray
@@ -27,6 +31,7 @@ class Spectra:
     error: np.ndarray
     stars: pd.DataFrame
     name: str = "spectra"
+    error_kind: str = AS_GIVEN
 
     def __len__(self) -> int:
         return len(self.flux)
@@ -35,3 +40,8 @@ class Spectra:
     def labels(self) -> np.ndarray:
         """(n, 5) labels, order `LABELS`, float32."""
         return self.stars[list(LABELS)].to_numpy(dtype=np.float32)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """(n,) ids of the stars, which their noise belongs to; their rows where they have none."""
+        return self.stars["id"].to_numpy() if "id" in self.stars else np.arange(len(self))

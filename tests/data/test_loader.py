@@ -1,5 +1,7 @@
 """Batches: every row once, noise anew in training and fixed in testing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,11 @@ import torch
 from torch.utils.data import DataLoader
 
 from stargrav.data.loader import NoisySpectra
+from stargrav.errors import InputError
 from stargrav.labels import LABELS
+from stargrav.observation.instrument import PFS_MR
+from stargrav.observation.noise import Conditions, NoiseModel, fixed_noise
+from stargrav.observation.simulate import draw_stars
 from stargrav.spectrum import Spectra
 
 N, P = 50, 30
@@ -84,3 +90,53 @@ def test_rows_limit_training_too_and_a_data_loader_serves_it(spectra):
 def test_shuffling_needs_a_generator(spectra):
     with pytest.raises(ValueError, match="generator"):
         NoisySpectra(spectra, 8, 1.0, shuffle=True)
+
+
+@pytest.fixture(scope="module")
+def observed():
+    """Spectra of a part of the arm whose stored errors belong to other noise."""
+    instrument = PFS_MR.cut(8400.0, 8600.0)
+    stars = draw_stars(20, (19.0, 20.0), rng=np.random.default_rng(0))
+    rng = np.random.default_rng(1)
+    flux = rng.uniform(0.5, 1.5, (20, len(instrument.wave))).astype(np.float32)
+    spectra = Spectra(instrument.wave, flux, np.full_like(flux, 99), stars, "o.h5", "observed")
+    model, at = NoiseModel(instrument), Conditions.of(stars)
+    sigma = model.error(torch.from_numpy(flux), at)
+    return spectra, sigma, model.photon_variance(torch.from_numpy(flux), at)
+
+
+@pytest.mark.parametrize("generator", [None, "seeded"])
+def test_observed_errors_belong_to_the_noise_of_their_batch(observed, generator):
+    spectra, sigma, photons = observed
+    loader = NoisySpectra(spectra, 6, 1.0, generator=seeded() if generator else None)
+    first, second = gather(loader), gather(loader)
+    for got in (first, second):
+        counted = got["flux"] + (got["error"] ** 2 - sigma**2) / photons
+        torch.testing.assert_close(counted, got["noisy"].clamp(min=0), rtol=0, atol=1e-3)
+        pull = (got["noisy"] - got["flux"]) / sigma
+        assert float(pull.std()) == pytest.approx(1, abs=0.03)
+    assert torch.equal(first["error"], second["error"]) == (generator is None)
+    clean = gather(NoisySpectra(spectra, 6, 0.0))
+    torch.testing.assert_close(clean["error"], sigma)
+
+
+@pytest.mark.parametrize("level", [0.1, 1.0])
+def test_stored_errors_give_the_same_bits_as_the_formulas(spectra, level):
+    drawn = gather(NoisySpectra(spectra, N, level, generator=seeded()))
+    flux, error = torch.from_numpy(spectra.flux), torch.from_numpy(spectra.error)
+    noise = torch.randn(flux.shape, generator=seeded())
+    assert torch.equal(drawn["noisy"], torch.addcmul(flux, noise, error, value=level))
+    fixed = gather(NoisySpectra(spectra, 7, level, seed=5))
+    noise = np.stack([fixed_noise(5, row, P) for row in range(N)])
+    np.testing.assert_array_equal(
+        fixed["noisy"], spectra.flux + np.float32(level) * spectra.error * noise
+    )
+    assert torch.equal(fixed["error"], error)
+
+
+def test_observed_errors_need_the_pixels_and_the_conditions(observed):
+    spectra, _, _ = observed
+    with pytest.raises(InputError, match="o.h5: column 'seeing': found only"):
+        NoisySpectra(replace(spectra, stars=spectra.stars.drop(columns="seeing")), 6, 1.0)
+    with pytest.raises(InputError, match="o.h5: wave: found 467 pixels"):
+        NoisySpectra(replace(spectra, wave=spectra.wave + 0.1), 6, 1.0)

@@ -12,6 +12,7 @@ from made_up import NODES, WAVE, spectra
 
 from stargrav.data import store
 from stargrav.data.dataset import write_dataset
+from stargrav.data.loader import NoisySpectra
 from stargrav.errors import InputError
 from stargrav.labels import LABELS
 from stargrav.observation.simulate import Simulator, draw_stars, snr
@@ -76,6 +77,18 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, library, error):
         write_dataset(path, simulator, stars_of(library, 30), seed=7)
         time.sleep(1.1)  # HDF5 time stamps count seconds
     assert digest(paths[0]) == digest(paths[1])
+    assert store.read_spectra(paths[0]).error_kind == error
+
+
+def test_a_file_of_observed_errors_goes_with_the_noise_of_its_seed(tmp_path, library):
+    path, stars = tmp_path / "set.h5", stars_of(library, 30)
+    write_dataset(path, Simulator(library, error="observed"), stars, seed=7)
+    spectra = store.read_spectra(path)
+    assert store.read_attributes(path)["noise_seed"] == 7
+    found = np.concatenate([b["error"] for b in NoisySpectra(spectra, 8, 1.0, seed=7)])
+    np.testing.assert_allclose(spectra.error, found, rtol=1e-5)  # ids are rows here
+    store.import_spectra(path, tmp_path / "again.h5")
+    assert store.read_spectra(tmp_path / "again.h5").error_kind == "observed"
 
 
 def test_a_table_of_many_dtypes_survives(tmp_path):
@@ -136,6 +149,7 @@ def test_foreign_data_set_is_normalised_filled_and_imported(tmp_path, foreign):
 
     path = foreign(change)
     spectra = store.read_spectra(path)
+    assert spectra.error_kind == "as given"
     level = np.median(kept["flux"], axis=1, keepdims=True)
     np.testing.assert_allclose(spectra.flux, kept["flux"] / level, rtol=1e-6)
     kept["error"][2, :3], kept["error"][4, -1] = kept["error"][2, 3], kept["error"][4, -2]

@@ -10,7 +10,7 @@ import torch
 from stargrav import models
 from stargrav.data import store
 from stargrav.experiments.inputs import Inputs
-from stargrav.inference.latents import Split, extract_latents
+from stargrav.inference.latents import extract_latents
 from stargrav.labels import LABELS, from_unit
 
 PIXELS = 256
@@ -44,7 +44,7 @@ def inputs(tmp_path_factory):
         flux, error, stars = spectra(n, seed)
         path = folders["dataset"] / f"{split}.h5"
         store.write_spectra(path, np.linspace(7100, 7209, PIXELS), [(flux, error)], stars)
-        splits[split] = Split(flux, error, np.arange(n))
+        splits[split] = store.read_spectra(path)
     draws = {"train": 2, "valid": 1, "test": 1}
     extract_latents(splits, teacher, READOUTS, folders["latents"], 1.0, draws)
     assert json.loads((folders["latents"] / "manifest.json").read_text())["draws"] == draws

@@ -3,14 +3,18 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
-from stargrav.data.loader import fixed_noise
 from stargrav.errors import InputError
-from stargrav.inference.latents import MANIFEST, Split, extract_latents, read_latents
+from stargrav.inference.latents import MANIFEST, extract_latents, read_latents
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.pooling import pool
+from stargrav.observation.instrument import PFS_MR
+from stargrav.observation.noise import Conditions, NoiseModel, fixed_noise, observe
+from stargrav.observation.simulate import draw_stars
+from stargrav.spectrum import Spectra
 
 READOUTS = [("enc_pre_latent", "seg_mean_2"), ("enc_last", "global_mean")]
 PIXELS = 50
@@ -22,15 +26,16 @@ def teacher() -> BlindSpotUNet:
     return BlindSpotUNet(channels=4, depth=3, kernel=5, hidden=(4,)).eval()
 
 
-def split(n: int, first: int = 0) -> Split:
+def split(n: int, first: int = 0) -> Spectra:
     rng = np.random.default_rng(n)
     flux, error = 1 + 0.1 * rng.standard_normal((n, PIXELS)), rng.uniform(0.1, 0.2, (n, PIXELS))
-    rows = np.arange(first, first + n)
-    return Split(flux.astype(np.float32), error.astype(np.float32), rows)
+    stars = pd.DataFrame({"id": np.arange(first, first + n)})
+    wave = np.arange(float(PIXELS))
+    return Spectra(wave, flux.astype(np.float32), error.astype(np.float32), stars)
 
 
 @pytest.fixture()
-def splits() -> dict[str, Split]:
+def splits() -> dict[str, Spectra]:
     return {"train": split(11), "test": split(5, first=11)}
 
 
@@ -42,10 +47,10 @@ def test_latents_are_the_teachers_layers_of_the_noisy_spectra(teacher, splits, t
             found = read_latents(tmp_path, layer, pooling, name)
             assert found.dtype == np.float32 and found.shape[:2] == (
                 draws[name],
-                len(spectra.flux),
+                len(spectra),
             )
             for draw, row in ((draws[name] - 1, 4), (0, 2)):
-                noise = fixed_noise(7 + draw, int(spectra.rows[row]), PIXELS)
+                noise = fixed_noise(7 + draw, int(spectra.ids[row]), PIXELS)
                 noisy = spectra.flux[row] + 0.5 * spectra.error[row] * noise
                 pair = (torch.from_numpy(v)[None] for v in (noisy, spectra.error[row]))
                 with torch.inference_mode():
@@ -65,6 +70,26 @@ def test_batch_size_does_not_matter_but_seed_and_draw_do(teacher, splits, tmp_pa
     assert np.allclose(small, large, atol=1e-5)
     assert not np.allclose(small[0], small[1], atol=1e-3)
     assert not np.allclose(small[0], other[0], atol=1e-3)
+
+
+def test_each_draw_has_the_observed_error_of_its_own_noise(teacher, tmp_path):
+    instrument = PFS_MR.cut(8500.0, 8520.0)
+    stars = draw_stars(5, 20.0, rng=np.random.default_rng(0)).assign(id=np.arange(3, 8))
+    flux = np.random.default_rng(1).uniform(0.5, 1.5, (5, len(instrument.wave)))
+    flux = flux.astype(np.float32)
+    spectra = Spectra(instrument.wave, flux, np.full_like(flux, 99), stars, "", "observed")
+    extract_latents({"test": spectra}, teacher, READOUTS, tmp_path, 1.0, 2, seed=7, batch_size=2)
+    found = read_latents(tmp_path, *READOUTS[0], "test")
+    flux, model, at = torch.from_numpy(flux), NoiseModel(instrument), Conditions.of(stars)
+    sigma, photons = model.error(flux, at), model.photon_variance(flux, at)
+    for draw in range(2):
+        noise = [fixed_noise(7 + draw, star, flux.shape[1]) for star in range(3, 8)]
+        noise = torch.from_numpy(np.stack(noise))
+        pair = observe(flux, sigma, 1.0, noise, photon_variance=photons)
+        layer, pooling = READOUTS[0]
+        with torch.inference_mode():
+            expected = pool(teacher.layers(*pair, [layer])[layer], pooling)
+        assert np.allclose(found[draw], expected, atol=1e-5)
 
 
 def test_noiseless_latents_are_alike_in_all_draws(teacher, splits, tmp_path):

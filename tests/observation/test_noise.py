@@ -9,7 +9,14 @@ import torch
 
 from stargrav.observation import sky
 from stargrav.observation.instrument import PFS_MR
-from stargrav.observation.noise import Conditions, NoiseModel, airmass, fibre_share
+from stargrav.observation.noise import (
+    Conditions,
+    NoiseModel,
+    airmass,
+    fibre_share,
+    fixed_noise,
+    observe,
+)
 from stargrav.observation.oh import oh_lines
 from stargrav.observation.simulate import Simulator, draw_stars, median, snr
 from stargrav.observation.transforms import pixel_edges
@@ -84,23 +91,82 @@ def test_the_fibre_takes_all_of_a_point_and_little_of_a_blur():
     assert fibre_share(np.array([1.0]), diameter[:1])[0] == pytest.approx(whole, rel=1e-6)
 
 
-def test_observed_errors_are_unbiased_and_hide_the_spectrum():
-    """They scatter about the noiseless ones, and differ between draws."""
-    flux, at = FLAT.expand(64, -1), conditions(mag=np.full(64, 21.5))
-    exact = MODEL.error(flux, at)
-    one, two = (
-        MODEL.error(flux, at, "observed", torch.Generator().manual_seed(seed)) for seed in (1, 2)
-    )
-    assert torch.isfinite(one).all() and (one > 0).all()
-    assert float((one / exact).mean()) == pytest.approx(1, abs=2e-3)
-    assert float((one / exact).std()) > 2e-3
-    assert not torch.equal(one, two)
+def observed(mag, n=64, level=1.0, flux=FLAT, seed=1):
+    """Flux, noiseless error, photon variance, noisy flux and observed error of n like stars."""
+    flux, at = flux.expand(n, -1), conditions(mag=np.full(n, mag))
+    error, photons = MODEL.error(flux, at), MODEL.photon_variance(flux, at)
+    given = {"generator": torch.Generator().manual_seed(seed), "photon_variance": photons}
+    return flux, error, photons, *observe(flux, error, level, **given)
 
 
-def test_observed_errors_of_the_faintest_stars_are_finite():
-    flux, at = FLAT.expand(16, -1), conditions(mag=np.full(16, 27.0))
-    error = MODEL.error(flux, at, "observed", torch.Generator().manual_seed(0))
-    assert torch.isfinite(error).all() and (error > 0).all()
+@pytest.mark.parametrize("level", [0.5, 1.0])
+def test_an_observed_error_is_no_second_observation(level):
+    """Turned back into counts, it gives the noise of the flux itself wherever counts are left."""
+    flux, error, photons, noisy, reported = (x.double() for x in observed(20.0, level=level))
+    counted = flux + (reported**2 - error**2) / photons
+    torch.testing.assert_close(counted, noisy.clamp(min=0), rtol=0, atol=2e-4)
+    assert float((noisy - flux).std()) > 0.01  # a draw of its own would be off by as much
+
+
+def test_given_the_noisy_spectrum_the_observed_error_tells_nothing_more():
+    """Stars that differ, with noise that hides the difference: the same error is reported."""
+    line = 0.3 * torch.exp(-(((torch.from_numpy(PFS_MR.wave) - 8500) / 5) ** 2)).float()
+    away = 0.3 * torch.exp(-(((torch.from_numpy(PFS_MR.wave) - 8200) / 5) ** 2)).float()
+    away *= (line @ MODEL._band) / (away @ MODEL._band)  # the same light in the i band
+    one, two, at = FLAT, FLAT - line + away, conditions(mag=20.5)
+    noisy, reported = [], []
+    errors = [MODEL.error(flux, at) for flux in (one, two)]
+    noise = torch.from_numpy(fixed_noise(0, 0, len(PFS_MR.wave)))[None]
+    hiding = (one + errors[0] * noise - two) / errors[1]
+    for flux, error, drawn in zip((one, two), errors, (noise, hiding), strict=True):
+        photons = MODEL.photon_variance(flux, at)
+        found = observe(flux, error, 1.0, drawn, photon_variance=photons)
+        noisy.append(found[0])
+        reported.append(found[1])
+    torch.testing.assert_close(*noisy, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(*reported, rtol=1e-5, atol=0)
+    assert float((errors[0] / errors[1] - 1).abs().max()) > 0.01  # noiseless ones give it away
+
+
+def test_observed_errors_are_unbiased_to_first_order():
+    _, error, photons, _, reported = observed(20.0, n=400)
+    ratio = (reported / error).double()
+    scatter = (photons / error).double() / 2  # d error^2 = a sigma N(0, 1)
+    assert float((ratio.mean(dim=0) - 1).abs().max()) < float(6 * scatter.max() / 20)
+    assert float(ratio.mean()) == pytest.approx(1, abs=2e-4)
+    assert float((ratio.std(dim=0) / scatter[0]).median()) == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("mag", [8.0, 15.0, 23.0, 27.0])
+def test_observed_errors_are_positive_and_at_least_the_background(mag):
+    flux, error, photons, noisy, reported = (x.double() for x in observed(mag, n=16))
+    assert torch.isfinite(reported).all() and (reported > 0).all()
+    if mag > 20:
+        below = noisy < 0
+        assert below.any()
+        background = (error**2 - photons * flux).sqrt()
+        torch.testing.assert_close(reported[below], background[below], rtol=1e-5, atol=0)
+
+
+def test_without_noise_the_observed_error_is_the_noiseless_one():
+    flux, error, _, noisy, reported = observed(21.5, level=0.0)
+    assert torch.equal(noisy, flux)
+    torch.testing.assert_close(reported, error, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.5, 1.0])
+def test_noiseless_errors_and_the_noise_that_goes_with_them_bit_by_bit(level):
+    """The formulas whose results are stored: none of their bits may change."""
+    flux, error = FLAT.expand(4, -1), MODEL.error(FLAT, conditions()).expand(4, -1)
+    noisy, reported = observe(flux, error, level, generator=torch.Generator().manual_seed(3))
+    assert reported is error
+    drawn = torch.randn(flux.shape, generator=torch.Generator().manual_seed(3))
+    assert torch.equal(noisy, torch.addcmul(flux, drawn, error, value=level))
+    fixed = np.stack([fixed_noise(5, star, flux.shape[1]) for star in range(4)])
+    noisy, reported = observe(flux, error, level, torch.from_numpy(fixed))
+    assert reported is error
+    expected = flux.numpy() + np.float32(level) * error.numpy() * fixed
+    np.testing.assert_array_equal(noisy.numpy(), expected)
 
 
 def test_the_sky_is_conserved_by_its_line_spread_function():

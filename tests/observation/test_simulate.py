@@ -9,9 +9,9 @@ import torch
 from stargrav.data.sources import open_source
 from stargrav.errors import InputError
 from stargrav.labels import LABELS, RANGES
+from stargrav.observation.noise import Conditions, fixed_noise, observe
 from stargrav.observation.simulate import (
     Simulator,
-    add_noise,
     draw_stars,
     median,
     snr,
@@ -68,19 +68,35 @@ def test_flux_is_differentiable_by_the_labels(simulator):
 def test_noise_is_as_large_as_the_error_says(simulator, library):
     flux, error = simulator(stars(200, library))
     for level in (0.1, 1.0):
-        noisy = add_noise(flux, error, level, torch.Generator().manual_seed(3))
+        noisy, _ = observe(flux, error, level, generator=torch.Generator().manual_seed(3))
         pull = (noisy - flux) / (level * error)
         assert float(pull.mean()) == pytest.approx(0, abs=0.01)
         assert float(pull.std()) == pytest.approx(1, abs=0.01)
-    assert torch.equal(add_noise(flux, error, 0.0), flux)
+    assert torch.equal(observe(flux, error, 0.0)[0], flux)
 
 
 def test_noise_repeats_with_its_generator(simulator, library):
     flux, error = simulator(stars(3, library))
     first, second, other = (
-        add_noise(flux, error, 1.0, torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)
+        observe(flux, error, 1.0, generator=torch.Generator().manual_seed(seed))[0]
+        for seed in (5, 5, 6)
     )
     assert torch.equal(first, second) and not torch.equal(first, other)
+
+
+def test_observed_errors_are_those_of_the_stars_own_noise(simulator, library):
+    """Of seed and id, whatever other stars are simulated with them."""
+    observing, table = Simulator(library, error="observed"), stars(6, library)
+    flux, error = observing(table, seed=9)
+    clean, sigma = simulator(table)
+    assert torch.equal(flux, clean) and not torch.equal(error, sigma)
+    noise = torch.from_numpy(fixed_noise(9, 4, flux.shape[1]))
+    photons = simulator.noise.photon_variance(flux, Conditions.of(table))[4]
+    _, expected = observe(clean[4], sigma[4], 1.0, noise, photon_variance=photons)
+    torch.testing.assert_close(error[4], expected, rtol=1e-6, atol=0)
+    assert torch.equal(observing(table, seed=9)[1], error)
+    torch.testing.assert_close(observing(table.iloc[4:], seed=9)[1], error[4:])
+    assert not torch.equal(observing(table, seed=10)[1], error)
 
 
 def test_snr_in_both_ways():

@@ -33,7 +33,7 @@ def write_dataset(
         path: file to write.
         simulator: library, instrument and kind of error.
         stars: labels, mag and conditions, as `draw_stars` gives.
-        seed: of the counts behind `observed` errors.
+        seed: of the noise that `observed` errors are estimated from, each star's with its id.
         attributes: stored with the file, beside instrument and error.
         progress: told the number of spectra of each batch that is done.
 
@@ -47,11 +47,10 @@ def write_dataset(
     table = stars.drop(columns=["snr", "snr_norm"], errors="ignore").reset_index(drop=True)
     simulator.library.check(torch.tensor(table[list(LABELS)].to_numpy(dtype=float)))
     table["snr"], table["snr_norm"] = 0.0, 0.0
-    generator = torch.Generator(simulator.library.mean.device).manual_seed(seed)
 
     def simulate(start: int) -> tuple[Tensor, Tensor]:
         rows = slice(start, start + _BATCH)
-        flux, error = simulator(table.iloc[rows], generator)
+        flux, error = simulator(table.iloc[rows], seed)
         ratio = snr(flux, error)
         for column, key in (("snr", "median"), ("snr_norm", "norm")):
             table.iloc[rows, table.columns.get_loc(column)] = ratio[key].double().cpu().numpy()
@@ -76,6 +75,7 @@ def write_dataset(
         "instrument": simulator.instrument.name,
         "error": simulator.error,
         "snr": "median over pixels of flux / error",
+        **({"noise_seed": seed} if simulator.error == "observed" else {}),
         **(attributes or {}),
     }
     store.write_spectra(path, simulator.wave, batches(), table, described)

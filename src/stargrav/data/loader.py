@@ -1,5 +1,8 @@
 """Batches for training and testing: clean spectra with noise drawn anew, or fixed by a seed.
 
+`observed` errors follow from the noisy counts (`observation.noise`), so each draw of noise has its
+own: the file's, which belongs to a single draw, is not used then.
+
 Spectra come as arrays or memory maps and are read batch by batch, in order within each batch, so
 that a data set larger than the memory streams.
 """
@@ -13,23 +16,71 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from stargrav.observation.simulate import add_noise
+from stargrav.data import validate
+from stargrav.errors import InputError
+from stargrav.observation.instrument import PFS_MR
+from stargrav.observation.noise import Conditions, NoiseModel, fixed_noise, observe
 from stargrav.spectrum import Spectra
 
 Batch = dict[str, Tensor]
 
 
+class Clean:
+    """Spectra before their noise, by rows.
+
+    Args:
+        spectra: all spectra of a data set.
+        device: where they are wanted.
+
+    Raises:
+        InputError: errors are `observed`, but wavelengths or conditions are not the simulator's.
+    """
+
+    def __init__(self, spectra: Spectra, device: torch.device | str = "cpu") -> None:
+        self.spectra = spectra
+        self.device = torch.device(device)
+        self._conditions = None
+        if spectra.error_kind != "observed":
+            return
+        step = PFS_MR.step / 2
+        instrument = PFS_MR.cut(spectra.wave[0] - step, spectra.wave[-1] + step)
+        validate.same_wavelengths(spectra.wave, instrument.wave, spectra.name, "wave")
+        try:
+            self._conditions = Conditions.of(spectra.stars)
+        except KeyError as error:
+            found = ", ".join(map(str, spectra.stars.columns))
+            wanted = "the conditions behind its observed errors"
+            raise InputError(spectra.name, f"column {error}", f"only {found}", wanted) from None
+        self._model = NoiseModel(instrument, self.device)
+
+    def __call__(self, rows: np.ndarray | slice) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What `observe` needs of some rows.
+
+        Returns:
+            flux (b, p), the error (b, p) it scatters by and, where the reported error is to be
+            estimated from noisy counts, the photon variance (b, p).
+        """
+        flux = self._tensor(self.spectra.flux[rows])
+        if self._conditions is None:
+            return flux, self._tensor(self.spectra.error[rows]), None
+        at = self._conditions[rows]
+        return flux, self._model.error(flux, at), self._model.photon_variance(flux, at)
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)
+
+
 class NoisySpectra(IterableDataset):
     """Batches of spectra with noise.
 
-    Each batch is a dict of flux (b, p) clean, noisy (b, p), error (b, p), labels (b, 5) and index
-    (b,), the rows of the spectra. Iterate it directly, or through a DataLoader with
-    `batch_size=None`.
+    Each batch is a dict of flux (b, p) clean, noisy (b, p), the error (b, p) that is reported with
+    noisy, labels (b, 5) and index (b,), the rows of the spectra. Iterate it directly, or through a
+    DataLoader with `batch_size=None`.
 
     Args:
         spectra: all spectra of the data set.
         batch_size: spectra in a batch; the last one may be smaller.
-        noise_level: see `add_noise`.
+        noise_level: see `observe`.
         rows: (n,) rows that take part; all by default.
         shuffle: draw the order anew in each pass.
         generator: of order and noise. Without one each pass draws the noise of every row from
@@ -60,6 +111,7 @@ class NoisySpectra(IterableDataset):
         self.generator = generator
         self.seed = seed
         self.device = torch.device(device)
+        self._clean = Clean(spectra, self.device)
         self._labels = spectra.labels
 
     def __len__(self) -> int:
@@ -75,23 +127,13 @@ class NoisySpectra(IterableDataset):
             yield self._batch(np.sort(order[start : start + self.batch_size]))
 
     def _batch(self, rows: np.ndarray) -> Batch:
-        flux, error, labels = (
-            torch.from_numpy(np.ascontiguousarray(values[rows])).to(self.device)
-            for values in (self.spectra.flux, self.spectra.error, self._labels)
-        )
-        if self.generator is not None:
-            noisy = add_noise(flux, error, self.noise_level, self.generator)
-        else:
-            noisy = flux + self.noise_level * error * self._fixed(rows, flux.shape[1])
+        flux, error, photons = self._clean(rows)
+        noise = self._fixed(rows, flux.shape[1]) if self.generator is None else None
+        noisy, error = observe(flux, error, self.noise_level, noise, self.generator, photons)
+        labels = torch.from_numpy(self._labels[rows]).to(self.device)
         index = torch.from_numpy(rows)
         return {"flux": flux, "noisy": noisy, "error": error, "labels": labels, "index": index}
 
     def _fixed(self, rows: np.ndarray, pixels: int) -> Tensor:
         noise = np.stack([fixed_noise(self.seed, row, pixels) for row in rows])
         return torch.from_numpy(noise).to(self.device)
-
-
-def fixed_noise(seed: int, row: int, pixels: int) -> np.ndarray:
-    """Standard normal noise (pixels,), float32, that belongs to a row for good."""
-    rng = np.random.default_rng([seed, int(row)])
-    return rng.standard_normal(pixels, dtype=np.float32)

@@ -22,7 +22,7 @@ from stargrav.errors import InputError, first_line
 from stargrav.labels import LABELS
 from stargrav.observation.instrument import PFS_MR
 from stargrav.physics.grid import Library
-from stargrav.spectrum import Spectra
+from stargrav.spectrum import AS_GIVEN, Spectra
 
 GRID_LABELS = ("M_H", "T_eff", "log_g", "C_M", "a_M")  # columns of `para` in a grid file
 WAVE, FLUX, ERROR, STARS = (
@@ -219,7 +219,8 @@ def read_spectra(path: Path) -> Spectra:
             raise InputError(path, ERROR, f"shape {error.shape}", f"shape {flux.shape}, as flux")
         stars = _stars(file, path, len(flux))
         if file.attrs.get(_WRITTEN_HERE) == "pfsspec":
-            return Spectra(wave, _map(flux, path), _map(error, path), stars, str(path))
+            kind = _error_kind(file)
+            return Spectra(wave, _map(flux, path), _map(error, path), stars, str(path), kind)
         size = 2 * 4 * flux.size
         if size > IN_MEMORY:
             raise InputError(
@@ -248,7 +249,14 @@ def import_spectra(path: Path, out: Path) -> None:
         if error.shape != flux.shape:
             raise InputError(path, ERROR, f"shape {error.shape}", f"shape {flux.shape}, as flux")
         stars = _stars(file, path, len(flux))
-        write_spectra(out, wave, _checked(flux, error, path), stars, {"source": path.name})
+        described = {"source": path.name, "error": _error_kind(file)}
+        write_spectra(out, wave, _checked(flux, error, path), stars, described)
+
+
+def _error_kind(file: h5py.File) -> str:
+    """What the errors of a data set are; known of files that were written here."""
+    known = file.attrs.get(_WRITTEN_HERE) == "pfsspec"
+    return str(file.attrs.get("error", AS_GIVEN)) if known else AS_GIVEN
 
 
 def _checked(

@@ -2,8 +2,8 @@
 
 Spectra are read a batch at a time, noise is added, the teacher's encoder runs once per draw, and
 every layer and pooling that is wanted is read out of the same pass. The noise of a draw belongs to
-the seed and the star's row: it does not depend on the batch size, and draw 0 is the noise
-of the validation and test batches (`data.loader`).
+the seed and the star's id, whatever the batch size. (The teacher's validation batches go by rows:
+`data.loader`.) With `observed` errors each draw has the error estimated from it.
 
 Stored are, for each split, layer and pooling, an array (draws n, d) as .npy, draw after draw, and
 `manifest.json`: what was read out of what, and how.
@@ -15,36 +15,24 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 
-from stargrav.data.loader import fixed_noise
+from stargrav.data.loader import Clean
 from stargrav.errors import InputError
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.pooling import pool, size
+from stargrav.observation.noise import fixed_noise, observe
+from stargrav.spectrum import Spectra
 
 MANIFEST = "manifest.json"
 BATCH_SIZE = 32
 
 
-class Split(NamedTuple):
-    """Spectra of one split.
-
-    Attributes:
-        flux: (n, pixels), clean, over its median; an array or a memory map.
-        error: (n, pixels), 1 sigma, the same unit.
-        rows: (n,) their rows in the data set, which their noise belongs to.
-    """
-
-    flux: np.ndarray
-    error: np.ndarray
-    rows: np.ndarray
-
-
 def extract_latents(
-    splits: Mapping[str, Split],
+    splits: Mapping[str, Spectra],
     teacher: BlindSpotUNet,
     readouts: Sequence[tuple[str, str]],
     folder: Path,
@@ -82,14 +70,14 @@ def extract_latents(
         "noise_level": noise_level,
         "seed": seed,
         "draws": counts,
-        "spectra": {name: len(spectra.flux) for name, spectra in splits.items()},
+        "spectra": {name: len(spectra) for name, spectra in splits.items()},
         "teacher": weights_hash(teacher),
         **(hashes or {}),
     }
     teacher = teacher.to(device).eval()
     for name, spectra in splits.items():
         shapes = {
-            (layer, pooling): (counts[name] * len(spectra.flux), size(pooling, teacher.channels))
+            (layer, pooling): (counts[name] * len(spectra), size(pooling, teacher.channels))
             for layer, pooling in readouts
         }
         arrays = {
@@ -164,7 +152,7 @@ def weights_hash(model: torch.nn.Module) -> str:
 
 
 def _passes(
-    spectra: Split,
+    spectra: Spectra,
     teacher: BlindSpotUNet,
     readouts: Sequence[tuple[str, str]],
     noise_level: float,
@@ -175,22 +163,18 @@ def _passes(
 ) -> Iterable[tuple[slice, dict[tuple[str, str], np.ndarray]]]:
     """Rows of the stored arrays, and what belongs there."""
     count, pixels = spectra.flux.shape
+    clean, ids = Clean(spectra), spectra.ids
     names = {layer for layer, _ in readouts}
     for start in range(0, count, batch_size):
         stop = min(start + batch_size, count)
-        flux, error = (
-            np.array(values[start:stop], dtype=np.float32)
-            for values in (spectra.flux, spectra.error)
-        )
+        flux, sigma, photons = clean(slice(start, stop))
         for draw in range(draws):
-            noise = np.stack(
-                [fixed_noise(seed + draw, row, pixels) for row in spectra.rows[start:stop]]
+            noise = np.stack([fixed_noise(seed + draw, star, pixels) for star in ids[start:stop]])
+            noisy, error = observe(
+                flux, sigma, noise_level, torch.from_numpy(noise), photon_variance=photons
             )
-            noisy = flux + np.float32(noise_level) * error * noise
             with torch.inference_mode():
-                layers = teacher.layers(
-                    torch.from_numpy(noisy).to(device), torch.from_numpy(error).to(device), names
-                )
+                layers = teacher.layers(noisy.to(device), error.to(device), names)
                 latents = {
                     (layer, pooling): pool(layers[layer], pooling).float().cpu().numpy()
                     for layer, pooling in readouts

@@ -2,7 +2,8 @@
 
 The medium-resolution red arm of the Subaru Prime Focus Spectrograph: Tamura et al. (2016, SPIE
 9908, 99081M); telescope, fibre, vignetting and detector as in the public exposure time calculator
-(Hirata et al. 2012, arXiv:1204.5151, and its PFS configuration).
+(Hirata et al. 2012, arXiv:1204.5151, and its PFS configuration), but for the values marked as
+fitted below.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Instrument:
         sky_residual: share of the sky that sky subtraction leaves in each exposure.
         exposures: how many.
         exposure_time: of each [s].
-        span: first and last-but-one pixel of the arm in use.
+        span: first pixel of the arm in use, and one past the last.
     """
 
     name: str
@@ -86,6 +87,8 @@ class Instrument:
         return replace(self, span=span)
 
 
+# Fitted: to the public exposure time calculator's output and the published SNR values, together
+# with the sky (`sky`); see docs/decisions.md.
 PFS_MR = Instrument(
     name="PFS_MR",
     blue=7100.2,
@@ -98,11 +101,11 @@ PFS_MR = Instrument(
     vignetting=(0.94, 0.90, 0.84, 0.78, 0.71),
     fibre=(1.12, 1.10, 1.07, 1.05, 1.02),
     spot=(0.15, 0.17, 0.19, 0.22, 0.25),
-    throughput=(0.268, 0.287, 0.252),
+    throughput=(0.268, 0.287, 0.252),  # fitted
     dark=4.0e-4,
     read_noise=3.0,
-    rows=9.6,
-    sky_residual=0.02,
+    rows=9.6,  # fitted
+    sky_residual=0.02,  # fitted
     exposures=12,
     exposure_time=900.0,
     span=(0, 4096),

@@ -10,8 +10,14 @@ N_i fixed by the photons of the star in the HSC i band. Sky (B), dark current (D
 
     sigma^2 = S + B + rows (D + n R^2) + n (r B / n)^2,    error = sigma / c.
 
-`noiseless` errors use S itself, and so carry a noise-free copy of the spectrum; `observed` errors
-use the counts that came out, as a reduction pipeline must.
+This is the error that spectra scatter by, noisy = f + noise_level error N(0, 1). `noiseless` data
+report it as it is, and with it a noise-free copy of the spectrum. A reduction pipeline only has
+the counts that came out, and `observed` data report what it would estimate from them:
+
+    reported^2 = (error^2 - a f) + a max(noisy, 0),    a = 1 / c,
+
+the variance of everything but the star, plus the star's photon noise at its noisy counts. Beyond
+the noisy spectrum itself this tells nothing about the star.
 """
 
 from __future__ import annotations
@@ -54,6 +60,10 @@ class Conditions:
         """From the columns of a table, or anything that gives arrays by name."""
         return cls(*(np.asarray(table[f.name], dtype=float) for f in fields(cls)))
 
+    def __getitem__(self, rows: np.ndarray | slice) -> Conditions:
+        """Those of some of the stars."""
+        return Conditions(*(getattr(self, f.name)[rows] for f in fields(self)))
+
 
 def airmass(zenith_angle: np.ndarray) -> np.ndarray:
     """Plane-parallel airmass (n,) at zenith angles (n,) [degree]."""
@@ -90,6 +100,9 @@ def ab_photons(wave: np.ndarray, mag: np.ndarray | float) -> np.ndarray:
 
 class NoiseModel:
     """Electrons and errors of one instrument.
+
+    A star's magnitude fixes its mean flux in HSC i over the pixels of the instrument; where a
+    library covers a part of the arm only, over the covered pixels.
 
     Args:
         instrument: whose pixels, telescope and detector are meant.
@@ -136,32 +149,27 @@ class NoiseModel:
         light = at["vignetting"] * np.pi / 4 * at["fibre"] ** 2
         return self._tensor(light * brightening(conditions.zenith_angle))[:, None] * self._sky
 
-    def error(
-        self,
-        flux: Tensor,
-        conditions: Conditions,
-        kind: str = "noiseless",
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """1-sigma error (n, p) in the unit of `flux`.
+    def photon_variance(self, flux: Tensor, conditions: Conditions) -> Tensor:
+        """Variance a (n, p) of the star's own photons per unit of flux, in the unit of `flux`.
 
         Args:
             flux: (n, p) noiseless flux.
             conditions: of the n stars.
-            kind: one of `ERRORS`.
-            generator: draws the counts from which `observed` errors are estimated.
         """
-        if kind not in ERRORS:
-            raise ValueError(f"error {kind!r}, expected one of {ERRORS}")
+        return self.electrons_per_flux(flux, conditions).reciprocal_()
+
+    def error(self, flux: Tensor, conditions: Conditions) -> Tensor:
+        """1-sigma error (n, p) of the noiseless counts, in the unit of `flux`.
+
+        Args:
+            flux: (n, p) noiseless flux.
+            conditions: of the n stars.
+        """
         electrons = self.electrons_per_flux(flux, conditions)
         star = flux * electrons
         sky = self.sky_electrons(conditions)
         share = self.instrument.sky_residual**2 / self.instrument.exposures
         variance = (sky * share).add_(1).mul_(sky).add_(self._detector)  # all but the star
-        if kind == "observed":
-            sigma = (star + variance).sqrt_()
-            noise = torch.randn(star.shape, generator=generator, device=star.device)
-            star = torch.addcmul(star, sigma, noise).clamp_(min=0)
         return (star + variance).sqrt_().div_(electrons)
 
     def _at_field(self, field_angle: np.ndarray) -> dict[str, np.ndarray]:
@@ -174,3 +182,44 @@ class NoiseModel:
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=self.device)
+
+
+def fixed_noise(seed: int, star: int, pixels: int) -> np.ndarray:
+    """Standard normal noise (pixels,), float32, that belongs to a star, or a row, for good."""
+    rng = np.random.default_rng([seed, int(star)])
+    return rng.standard_normal(pixels, dtype=np.float32)
+
+
+def observe(
+    flux: Tensor,
+    error: Tensor,
+    noise_level: float,
+    noise: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    photon_variance: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Noisy spectra and the errors that are reported with them.
+
+    Args:
+        flux: (n, p) noiseless flux.
+        error: (n, p) error of the noiseless counts, unit of `flux`.
+        noise_level: 0 leaves the flux as it is, 1 is the full noise.
+        noise: (n, p) standard normal; drawn where it is not given.
+        generator: of the draw, on the device of `flux`.
+        photon_variance: (n, p), see `NoiseModel`, for the error estimated from the noisy counts;
+            without it `error` itself is reported.
+
+    Returns:
+        noisy (n, p) and reported error (n, p), positive; unit of `flux`.
+    """
+    if noise_level == 0:
+        noisy = flux.clone()
+    elif noise is None:
+        noise = torch.randn(flux.shape, generator=generator, device=flux.device, dtype=flux.dtype)
+        noisy = torch.addcmul(flux, noise, error, value=noise_level)
+    else:
+        noisy = flux + noise_level * error * noise
+    if photon_variance is None:
+        return noisy, error
+    moved = noisy.clamp(min=0).sub_(flux)
+    return noisy, moved.mul_(photon_variance).addcmul_(error, error).sqrt_()

@@ -2,9 +2,7 @@ r"""Observed spectra: library -> instrument -> counts -> flux with errors.
 
 Line spread function and pixels act once, on the components of the library; a star then costs its
 interpolated coefficients, one product with the components, and the noise model. The noise itself
-is added where the spectra are used,
-
-    noisy = flux + noise_level * error * N(0, 1).
+is added where the spectra are used (`noise.observe`).
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from torch import Tensor
 from stargrav.errors import InputError
 from stargrav.labels import LABELS, RANGES
 from stargrav.observation.instrument import PFS_MR, Instrument
-from stargrav.observation.noise import ERRORS, Conditions, NoiseModel
+from stargrav.observation.noise import ERRORS, Conditions, NoiseModel, fixed_noise, observe
 from stargrav.observation.transforms import broaden, resample
 from stargrav.physics.grid import Library
 
@@ -63,12 +61,12 @@ class Simulator:
                 f"wavelengths that overlap {instrument.blue} to {instrument.red} A",
             )
 
-        def observe(flux: np.ndarray) -> np.ndarray:
+        def seen_by(flux: np.ndarray) -> np.ndarray:
             seen = broaden(wave, flux, library.resolution, instrument.resolution)
             return resample(wave, seen, self.instrument.wave, conserve=True)
 
         resolution = min(library.resolution, instrument.resolution)
-        self.library = library.transformed(observe, self.instrument.wave, resolution)
+        self.library = library.transformed(seen_by, self.instrument.wave, resolution)
         self.noise = NoiseModel(self.instrument, library.mean.device)
 
     @property
@@ -89,14 +87,13 @@ class Simulator:
         flux = self.library.flux_at(labels, check)
         return flux / median(flux)[:, None]
 
-    def __call__(
-        self, stars: pd.DataFrame | Mapping, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, stars: pd.DataFrame | Mapping, seed: int = 42) -> tuple[Tensor, Tensor]:
         """Flux and error of stars.
 
         Args:
-            stars: columns `LABELS`, mag, seeing [arcsec], zenith_angle and field_angle [degree].
-            generator: draws the counts of `observed` errors.
+            stars: columns `LABELS`, mag, seeing [arcsec], zenith_angle and field_angle [degree],
+                and id for `observed` errors.
+            seed: `observed` errors are those of the full noise `fixed_noise(seed, id)`.
 
         Returns:
             flux (n, pixels) divided by its median and error (n, pixels) in its unit, float32.
@@ -107,7 +104,13 @@ class Simulator:
         labels = np.stack([np.asarray(stars[name], dtype=np.float32) for name in LABELS], axis=1)
         with torch.no_grad():
             flux = self.flux(torch.from_numpy(labels).to(self.library.mean.device))
-            error = self.noise.error(flux, Conditions.of(stars), self.error, generator)
+            conditions = Conditions.of(stars)
+            error = self.noise.error(flux, conditions)
+            if self.error == "observed":
+                noise = np.stack([fixed_noise(seed, star, flux.shape[1]) for star in stars["id"]])
+                noise = torch.from_numpy(noise).to(flux.device)
+                photons = self.noise.photon_variance(flux, conditions)
+                _, error = observe(flux, error, 1.0, noise, photon_variance=photons)
         return flux, error
 
 
@@ -132,26 +135,6 @@ def median(flux: Tensor) -> Tensor:
     above = flux.masked_fill(flux <= low, torch.inf).amin(dim=-1)
     tied = (flux <= low).sum(dim=-1) > count // 2
     return 0.5 * (low[..., 0] + torch.where(tied, low[..., 0], above))
-
-
-def add_noise(
-    flux: Tensor,
-    error: Tensor,
-    noise_level: float,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Noisy spectra: flux + noise_level * error * N(0, 1).
-
-    Args:
-        flux: (n, pixels).
-        error: (n, pixels), unit of `flux`.
-        noise_level: 0 leaves the flux as it is, 1 is the full noise.
-        generator: of the draw, on the device of `flux`.
-    """
-    if noise_level == 0:
-        return flux.clone()
-    noise = torch.randn(flux.shape, generator=generator, device=flux.device, dtype=flux.dtype)
-    return torch.addcmul(flux, noise, error, value=noise_level)
 
 
 def snr(flux: Tensor, error: Tensor) -> dict[str, Tensor]:

@@ -20,7 +20,9 @@ from scipy.special import ndtr
 from stargrav.constants import FWHM_PER_SIGMA, HC_CM_K
 from stargrav.observation.oh import oh_lines
 
-CONTINUUM_AB = 21.1  # per arcsec^2, dark sites at 0.8 micron (Hanuschik 2003, A&A 407, 1157)
+# These three are fitted to the public PFS exposure time calculator's output and the published SNR
+# values (docs/decisions.md).
+CONTINUUM_AB = 21.1  # per arcsec^2
 OH_PHOTONS = 0.052  # photons / s / m^2 / arcsec^2 of a line of unit intensity in `oh`
 O2_PHOTONS = 4.53  # photons / s / m^2 / arcsec^2 of the whole O2 (0-1) band
 ROTATION_K = 190.0

@@ -42,11 +42,10 @@ def write(work: Work, split: str, out: Path, limit: int | None = None) -> None:
     source = open_source(work.source)
     if isinstance(source, Library):
         simulator = Simulator(source, error=work.settings.dataset.error)
-        seed = work.settings.seed + 1 + SPLITS.index(split)
         with tqdm(total=len(stars), desc=split, unit="spectrum", leave=False) as bar:
-            write_dataset(out, simulator, stars, seed, progress=bar.update)
+            write_dataset(out, simulator, stars, work.settings.seed, progress=bar.update)
         return
     rows = stars["id"].to_numpy()
     parts = (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
     batches = ((source.flux[part], source.error[part]) for part in parts)
-    store.write_spectra(out, source.wave, batches, stars)
+    store.write_spectra(out, source.wave, batches, stars, {"error": source.error_kind})

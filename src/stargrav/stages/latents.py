@@ -11,7 +11,7 @@ from stargrav import models
 from stargrav.data.splits import SPLITS
 from stargrav.errors import InputError
 from stargrav.files import hash_tree
-from stargrav.inference.latents import Split, extract_latents
+from stargrav.inference.latents import extract_latents
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.stages import Work, dataset
 
@@ -24,15 +24,11 @@ def build(work: Work, out: Path) -> None:
     if not isinstance(teacher, BlindSpotUNet):
         raise InputError(folder, "model", type(teacher).__name__, "a blind-spot denoiser")
     spectra = {split: dataset.read(work.folders["dataset"], split) for split in SPLITS}
-    splits = {
-        name: Split(each.flux, each.error, each.stars["id"].to_numpy())
-        for name, each in spectra.items()
-    }
     draws = {name: chosen.draws if name == "train" else 1 for name in SPLITS}
     total = sum(draws[name] * len(each) for name, each in spectra.items())
     with tqdm(total=total, desc="latents", unit="spectrum", leave=False) as bar:
         extract_latents(
-            splits,
+            spectra,
             teacher,
             chosen.readouts,
             out,
