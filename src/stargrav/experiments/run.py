@@ -38,13 +38,13 @@ from stargrav.experiments.spec import Experiment
 from stargrav.experiments.steps import Bench, Fitted, bench
 from stargrav.files import whole
 from stargrav.inference import served
+from stargrav.inference.latents import MANIFEST, read_manifest
 from stargrav.models.probes import as_head
 
 MADE_UP_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # by MLflow, for a run without one
 PIPELINE = "pipeline"  # MLflow's experiment of the stages
 DIGEST_LENGTH = 36  # what MLflow's tables hold
 SERVING = ("lightgbm", "numpy", "safetensors", "scikit-learn", "skops", "torch")
-CONDITIONS = ("source", "splits.magnitude", "dataset.error", "latents.noise_level")
 
 
 def run(
@@ -83,7 +83,7 @@ def run(
             table = experiment.function(**resolved)
         seconds = time.perf_counter() - started
         conditions = {"profile": profile, "seed": seed, "parameters": resolved}
-        conditions |= _conditions(settings)
+        conditions |= _conditions(settings, inputs)
         with whole(out_dir) as folder:
             result = results.write(folder, experiment, table, conditions)
             figures.draw(result, experiment.figures, folder / "figures")
@@ -185,9 +185,18 @@ def _experiment_id(programme: str, tracking_uri: str) -> str:
         return mlflow.get_experiment_by_name(programme).experiment_id
 
 
-def _conditions(settings: Mapping[str, Any]) -> dict[str, Any]:
-    flat = _flat(settings)
-    return {key.rpartition(".")[2]: flat[key] for key in CONDITIONS if key in flat}
+def _conditions(settings: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """Under which conditions the stars were observed: told by the data set, not by settings."""
+    spectra = store.read_spectra(inputs.folder("dataset") / "test.h5")
+    magnitude = "not known"
+    if "mag" in spectra.stars:
+        low, high = spectra.stars["mag"].agg(["min", "max"])
+        magnitude = f"{low:.1f}" if low == high else f"{low:.1f} to {high:.1f}"
+    conditions = {"source": settings.get("source", "not known"), "magnitude": magnitude}
+    conditions["error"] = spectra.error_kind
+    if (inputs.folders.get("latents", Path("missing")) / MANIFEST).is_file():
+        conditions["noise_level"] = read_manifest(inputs.folder("latents"))["noise_level"]
+    return conditions
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
