@@ -1,5 +1,6 @@
 """Training learns, stops, says nothing it need not, and resumes to the bit."""
 
+import signal
 import warnings
 
 import numpy as np
@@ -7,8 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
+from stargrav.errors import InputError
 from stargrav.models.heads import MlpHead
 from stargrav.training.batches import TensorBatches
+from stargrav.training.device import device
 from stargrav.training.fit import CHECKPOINT, Plan, fit
 from stargrav.training.head import train_head
 from stargrav.training.tasks import RegressionTask
@@ -114,6 +117,59 @@ def test_an_interrupted_teacher_passes_through_the_same_losses(tmp_path):
     pd.testing.assert_frame_equal(found[SAME], expected[SAME], check_exact=True)
     for name, values in whole.state_dict().items():
         assert torch.equal(values, resumed.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("moment", ["training_step", "validation_step", "configure_optimizers"])
+def test_an_interruption_is_one_whenever_it_comes(moment, tmp_path, monkeypatch):
+    """Neither an exit with code 1, as Lightning has it, nor a network half trained; a second
+    Ctrl-C is heard as well."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patched:
+        patched.setattr(RegressionTask, moment, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            regression(tmp_path, "constant")
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert len(regression(tmp_path, "constant")[1]) == 6
+
+
+def test_an_exit_that_is_no_interruption_is_one(monkeypatch):
+    def leave(*_):
+        raise SystemExit(3)
+
+    monkeypatch.setattr(RegressionTask, "training_step", leave)
+    with pytest.raises(SystemExit) as caught:
+        train_head(data(), data(50, 1), plan(), (8,))
+    assert caught.value.code == 3
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "gpu", "expected"),
+    [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("gpu", True, "cuda")],
+)
+def test_the_device_of_a_setting(accelerator, gpu, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert device(accelerator).type == expected
+
+
+def test_a_gpu_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="settings: accelerator: found gpu, expected auto or cpu"):
+        train_head(data(), data(50, 1), plan(accelerator="gpu"), (8,))
+
+
+def test_latents_may_be_a_memory_map_that_cannot_be_written(tmp_path):
+    x, y = (values.astype(np.float32) for values in data())
+    np.save(tmp_path / "x.npy", x)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found, _ = train_head((mapped, y), (mapped, y), plan(epochs=1), (8,))
+        expected, _ = train_head((x, y), (x, y), plan(epochs=1), (8,))
+        assert np.array_equal(found.predict(mapped), expected.predict(x))
 
 
 @pytest.mark.parametrize("loss", ["T1", "E1", "E2"])

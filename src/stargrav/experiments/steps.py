@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 from sklearn.base import RegressorMixin, clone
 
 from stargrav.experiments.inputs import Inputs, Part, Parts
 from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import regression_scores
+from stargrav.training.device import device
 from stargrav.training.fit import Plan
 from stargrav.training.head import train_head
 
@@ -196,8 +196,9 @@ def _train(
     settings = asdict(model)
     fresh = None
     if settings.pop("fresh_noise"):
-        device = _device(found.accelerator)
-        fresh = found.inputs.fresh_latents(train, target, model.batch_size, device)
+        fresh = found.inputs.fresh_latents(
+            train, target, model.batch_size, device(found.accelerator)
+        )
     plan = Plan(
         epochs=settings.pop("epochs"),
         patience=settings.pop("patience"),
@@ -216,8 +217,3 @@ def _train(
         **settings,
     )
     return head, history.drop(columns="seconds").to_dict("records")
-
-
-def _device(accelerator: str) -> torch.device:
-    gpu = accelerator != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if gpu else "cpu")

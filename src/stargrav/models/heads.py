@@ -88,7 +88,7 @@ class MlpHead(nn.Module):
         self.eval()
         device = self.input_mean.device
         parts = [
-            self(torch.as_tensor(np.ascontiguousarray(part), dtype=torch.float32, device=device))
+            self(torch.tensor(part, dtype=torch.float32, device=device))
             for part in np.array_split(x, max(1, -(-len(x) // 65536)))
         ]
         self.train(was_training)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from stargrav import models
@@ -14,6 +13,7 @@ from stargrav.files import hash_tree
 from stargrav.inference.latents import extract_latents
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.stages import Work, dataset
+from stargrav.training.device import device
 
 
 def build(work: Work, out: Path) -> None:
@@ -39,9 +39,3 @@ def build(work: Work, out: Path) -> None:
             device=device(work.settings.accelerator),
             progress=bar.update,
         )
-
-
-def device(accelerator: str) -> torch.device:
-    """Where networks run: `auto` takes a GPU where there is one."""
-    gpu = torch.cuda.is_available() if accelerator == "auto" else accelerator == "gpu"
-    return torch.device("cuda" if gpu else "cpu")

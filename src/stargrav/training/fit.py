@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -28,6 +30,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stargrav.training.batches import Batches
+from stargrav.training.device import device
 from stargrav.training.tasks import Task
 
 CHECKPOINT = "training.ckpt"
@@ -48,12 +51,10 @@ class Plan:
         monitor: metric that chooses the best weights: `valid_loss` or `valid_r2`.
         patience: stop after so many epochs without improvement.
         plateau_patience: see `schedule`.
-        clip: largest norm of the gradient.
         precision: Lightning's name: `32-true` or `bf16-mixed`.
         accelerator: `auto`, `cpu` or `gpu`.
         seed: of order, noise and dropout.
         progress: name under which progress is shown; none is shown without it.
-        threads: of the processor; small networks are no faster with several.
     """
 
     epochs: int
@@ -61,12 +62,10 @@ class Plan:
     monitor: Literal["valid_loss", "valid_r2"] = "valid_loss"
     patience: int = 15
     plateau_patience: int = 3
-    clip: float | None = None
     precision: str = "32-true"
     accelerator: str = "auto"
     seed: int = 42
     progress: str | None = None
-    threads: int | None = None
 
 
 def fit(
@@ -91,17 +90,22 @@ def fit(
     Returns:
         one row per epoch: epoch (from 1), train_loss, valid_loss, valid_r2 (NaN where the task has
         none), learning_rate, seconds.
+
+    Raises:
+        KeyboardInterrupt: as it was; called again, training goes on from its last whole epoch.
+        InputError: the plan wants a GPU, and there is none.
     """
     record = _Record(plan, folder, _identity(plan, identity))
     record.restore(task)
     if not record.finished:
-        with torch.random.fork_rng(), _threads(plan.threads), _quiet():
+        # once set, the number of threads, and with it the last bit, is not MKL's to choose by load
+        torch.set_num_threads(torch.get_num_threads())
+        with torch.random.fork_rng(), _interruptible(record), _quiet():
             trainer = lightning.Trainer(
                 max_epochs=plan.epochs - record.epoch,
-                accelerator=plan.accelerator,
+                accelerator=device(plan.accelerator).type,
                 devices=1,
                 precision=plan.precision,
-                gradient_clip_val=plan.clip,
                 callbacks=[record],
                 enable_progress_bar=plan.progress is not None and sys.stderr.isatty(),
                 enable_checkpointing=False,
@@ -142,6 +146,7 @@ class _Record(lightning.Callback):
     best_epoch: int = 0
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     finished: bool = False
+    interruption: KeyboardInterrupt | None = None
     _restored: dict[str, Any] | None = None
     _plateau: ReduceLROnPlateau | None = None
     _started: float = 0.0
@@ -226,6 +231,12 @@ class _Record(lightning.Callback):
         self._save(trainer, task)
         self._tell()
 
+    def on_exception(
+        self, trainer: lightning.Trainer, task: Task, exception: BaseException
+    ) -> None:
+        if isinstance(exception, KeyboardInterrupt):
+            self.interruption = exception
+
     def table(self) -> pd.DataFrame:
         """The history."""
         return pd.DataFrame(self.rows).astype({"epoch": int})
@@ -277,7 +288,7 @@ class _Record(lightning.Callback):
 
 def _identity(plan: Plan, identity: Mapping[str, Any] | None) -> str:
     """Two trainings are the same if all is that decides their losses."""
-    deciding = replace(plan, progress=None, threads=None)
+    deciding = replace(plan, progress=None)
     return repr((deciding, sorted((identity or {}).items())))
 
 
@@ -286,13 +297,20 @@ def _copy(model: torch.nn.Module) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+def _interruptible(record: _Record) -> Iterator[None]:
+    """Ctrl-C as the error that it is; Lightning would end the process with exit code 1, and may
+    leave a second Ctrl-C unheard."""
+    handler = signal.getsignal(signal.SIGINT)
     try:
         yield
+    except SystemExit:
+        if record.interruption is None:
+            raise
     finally:
-        torch.set_num_threads(before)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+    if record.interruption is not None:
+        raise record.interruption
 
 
 class _quiet(warnings.catch_warnings):
