@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
+from stargrav.errors import InputError
 from stargrav.physics.lines import read_lines
 from stargrav.physics.synthesis import HIGH, LOW, RESOLUTION, WAVE, Synthesizer, synthesize
 
@@ -32,6 +33,18 @@ def test_grid():
     assert WAVE[0] == LOW == 7090 and WAVE[-1] >= HIGH == 8860
     np.testing.assert_allclose(np.diff(np.log(WAVE)), 1 / RESOLUTION, rtol=1e-6)
     assert RESOLUTION >= 100_000
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_fewer_than_two_wavelengths_are_refused(count):
+    with pytest.raises(InputError, match=f"wave: found {count} wavelengths"):
+        Synthesizer(WAVE[:count])
+
+
+def test_two_wavelengths_are_enough(atomic):
+    labels = np.array([5777, 4.44, 0, 0, 0])
+    pair = Synthesizer(WAVE[10_000:10_002], molecules=False)(labels)
+    np.testing.assert_allclose(pair, atomic(labels)[10_000:10_002], rtol=1e-3)
 
 
 def test_flux_of_the_sun(atomic):

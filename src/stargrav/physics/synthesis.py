@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stargrav.errors import InputError
 from stargrav.labels import LABELS
 from stargrav.physics import atmosphere, hydrogen, molecules, transfer
 from stargrav.physics.equation_of_state import abundances
@@ -30,12 +31,17 @@ class Synthesizer:
             resolve the lines (3 km/s or finer).
         lines: atomic lines; None for Stargrav's own list.
         molecules: whether CN and TiO absorb.
+
+    Raises:
+        InputError: there are fewer than two wavelengths.
     """
 
     def __init__(
         self, wave: np.ndarray = WAVE, lines: LineList | None = None, molecules: bool = True
     ) -> None:
         self.wave = np.asarray(wave, float)
+        if len(self.wave) < 2:
+            raise InputError("synthesis", "wave", f"{len(self.wave)} wavelengths", "at least 2")
         self.lines = LineExtinction(
             read_lines() if lines is None else lines, self.wave, MICROTURBULENCE_KM_S
         )
