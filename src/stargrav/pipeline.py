@@ -97,7 +97,7 @@ def build(root: Path, name: str, settings: Settings, folders: dict[str, Path], o
     graph = stages(root)
     key = stage_key(root, settings, graph, name)[:12]
     scratch = root / "artifacts" / "scratch" / f"{name.replace('@', '-')}-{key}"
-    work = Work(settings, fetch_library(root, settings), folders, scratch)
+    work = Work(name, settings, fetch_library(root, settings), folders, scratch)
     module = import_module(f"stargrav.stages.{MODULES[name]}")
     with whole(out) as folder:
         module.build(work, folder)

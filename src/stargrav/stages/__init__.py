@@ -12,6 +12,8 @@ MODULES = {
     "splits": "splits",
     "dataset": "dataset",
     "train@teacher": "teacher",
+    "train@teacher_no_error": "teacher",
+    "train@teacher_observed": "teacher",
     "latents": "latents",
 }
 
@@ -21,12 +23,14 @@ class Work:
     """What a stage is given.
 
     Attributes:
+        stage: its name.
         settings: resolved settings.
         source: the library or the data set.
         folders: stage name -> folder, for the stages it needs.
         scratch: a folder that outlives an interruption, for what a long stage goes on from.
     """
 
+    stage: str
     settings: Settings
     source: Path
     folders: Mapping[str, Path]

@@ -1,4 +1,7 @@
-"""Stage `train@teacher`: the blind-spot denoiser's weights and how its training went.
+"""Stages `train@teacher...`: the blind-spot denoiser's weights and how its training went.
+
+`teacher` is the one that everything is read out of; `teacher_no_error` does not see the error,
+`teacher_observed` sees errors that are estimated from noisy counts. All else is the same.
 
 Its spectra are those of the stars of train and valid, simulated again from library and stars (see
 docs/decisions.md); they and the state of the training lie in the stage's scratch folder, so that
@@ -7,7 +10,9 @@ an interrupted training goes on where it was.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -23,9 +28,32 @@ HISTORY = "history.csv"
 SIZES = {"channels", "depth", "kernel", "stem", "hidden"}
 
 
+@dataclass(frozen=True)
+class Variant:
+    """What a teacher is given.
+
+    Args:
+        error_input: whether the error is an input channel.
+        error: kind of error of its spectra; as the settings say if None.
+    """
+
+    error_input: bool = True
+    error: Literal["noiseless", "observed"] | None = None
+
+
+VARIANTS = {
+    "train@teacher": Variant(),
+    "train@teacher_no_error": Variant(error_input=False),
+    "train@teacher_observed": Variant(error="observed"),
+}
+
+
 def build(work: Work, out: Path) -> None:
     """Train, and write weights, settings and history (without seconds: the same each time)."""
-    chosen = work.settings.teacher
+    variant, chosen = VARIANTS[work.stage], work.settings.teacher
+    if variant.error is not None:
+        data = work.settings.dataset.model_copy(update={"error": variant.error})
+        work = replace(work, settings=work.settings.model_copy(update={"dataset": data}))
     train, valid = (_spectra(work, split, chosen.spectra) for split in ("train", "valid"))
     generator = torch.Generator()
     train_batches, valid_batches = (
@@ -44,7 +72,7 @@ def build(work: Work, out: Path) -> None:
     teacher, history = train_teacher(
         train_batches,
         valid_batches,
-        chosen.model_dump(include=SIZES),
+        {**chosen.model_dump(include=SIZES), "error_input": variant.error_input},
         plan,
         chosen.loss,
         chosen.noise_level,

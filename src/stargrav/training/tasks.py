@@ -6,6 +6,8 @@ is kept is said by `training.fit`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import lightning
 import torch
 import torch.nn.functional as F
@@ -17,7 +19,7 @@ from stargrav.training.losses import LOSSES
 Batch = dict[str, Tensor]
 
 
-class Task(lightning.LightningModule):
+class Task(lightning.LightningModule, ABC):
     """A network with its loss.
 
     Attributes:
@@ -30,9 +32,9 @@ class Task(lightning.LightningModule):
         self.model = model
         self.learning_rate = learning_rate
 
+    @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """Mean loss of a batch, scalar."""
-        raise NotImplementedError
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """Loss of a training batch."""
