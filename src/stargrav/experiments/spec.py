@@ -79,14 +79,13 @@ class Criterion:
             KeyError: a metric of the expression was not measured.
         """
         estimate = evaluate(self.expression, metrics)
-        low, high = estimate.interval()
+        return Judgement(self, estimate, self.decide(*estimate.interval()))
+
+    def decide(self, low: float, high: float) -> str:
+        """The verdict on an interval: pass, fail or inconclusive."""
         if self._inside(low) and self._inside(high):
-            verdict = PASS
-        elif self._outside(low, high):
-            verdict = FAIL
-        else:
-            verdict = INCONCLUSIVE
-        return Judgement(self, estimate, verdict)
+            return PASS
+        return FAIL if self._outside(low, high) else INCONCLUSIVE
 
     def _inside(self, x: float) -> bool:
         return self.low < x < self.high if self.strict else self.low <= x <= self.high
@@ -180,8 +179,18 @@ class Experiment:
 
     @property
     def programme(self) -> str:
+        """The first word of the plan; experiments of a programme share an MLflow experiment."""
+        return self.plan.split()[0]
+
+    @property
+    def module(self) -> str:
         """The module that it stands in."""
         return self.function.__module__.rpartition(".")[2]
+
+    @property
+    def stage(self) -> str:
+        """The pipeline stage that runs it."""
+        return f"{self.programme}@{self.name}"
 
     @property
     def parameters(self) -> dict[str, tuple[Any, Any]]:
