@@ -131,9 +131,20 @@ def run(context: click.Context, name: str) -> None:
     commands.run(name, overrides(context.args))
 
 
+@cli.command(name="next")
+def next_() -> None:
+    """What the stored verdicts decide, on which evidence, and what to run next, and why.
+
+    Reads the results as they lie in artifacts/experiments; runs nothing.
+    """
+    from stargrav import commands
+
+    commands.next_steps()
+
+
 @cli.command()
 def report() -> None:
-    """Write docs/results.md and its figures from the stored tables."""
+    """Write docs/results.md, docs/results.html and their figures from the stored tables."""
     from stargrav import commands
 
     commands.report()

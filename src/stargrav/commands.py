@@ -238,6 +238,18 @@ def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) 
     log_reused(experiment, out, Inputs(folders), chosen.pipeline(), hashes, uri)
 
 
+def next_steps() -> None:
+    """What is decided, on which evidence, and what to run next."""
+    from stargrav.experiments.advice import advice
+    from stargrav.experiments.evidence import Evidence
+    from stargrav.experiments.run import find_runs
+
+    root = pipeline.project_root()
+    evidence = Evidence(root / "artifacts" / "experiments")
+    runs = find_runs(evidence.results.values(), settings.tracking_uri(root))
+    print(advice(evidence, runs))
+
+
 def report() -> None:
     """The verdict page, after all that stands in it."""
     from stargrav.report import write_report

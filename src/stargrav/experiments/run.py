@@ -12,7 +12,7 @@ import re
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -152,6 +152,38 @@ def log_stage(
         if history.is_file():
             _log_history(pd.read_csv(history).assign(case=name), name)
 
+def find_runs(found: Iterable[Result], tracking_uri: str) -> dict[str, str]:
+    """The latest MLflow run that shows each stored result; none where it was logged elsewhere.
+
+    Args:
+        found: stored results.
+        tracking_uri: MLflow's store; a database file that does not exist holds no runs.
+
+    Returns:
+        experiment -> run id.
+    """
+    database = tracking_uri.removeprefix("sqlite:///")
+    if database != tracking_uri and not Path(database).is_file():
+        return {}
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    client = mlflow.MlflowClient(tracking_uri)
+    runs = {}
+    for summary in (result.summary for result in found):
+        name, where = summary["experiment"], client.get_experiment_by_name(summary["programme"])
+        shown = f"tags.experiment = '{name}' and tags.verdict = '{summary['verdict']}'"
+        for run in client.search_runs([where.experiment_id], shown) if where else ():
+            if all(run.data.tags.get(tag) == said for tag, said in _criterion_tags(summary)):
+                runs.setdefault(name, run.info.run_id)
+    return runs
+
+
+def _criterion_tags(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (f"criterion.{number}", criterion_text(criterion))
+        for number, criterion in enumerate(summary["criteria"], start=1)
+    ]
+
+
 
 @contextmanager
 def _mlflow_run(where: str, name: str, tracking_uri: str | None) -> Iterator[None]:
@@ -229,8 +261,7 @@ def _log(
     mlflow.log_params({f"settings.{key}": value for key, value in _flat(settings).items()})
     tags = {key: summary[key] for key in ("experiment", "programme", "plan", "claim", "verdict")}
     tags |= _hash_tags(hashes)
-    for number, criterion in enumerate(summary["criteria"], start=1):
-        tags[f"criterion.{number}"] = criterion_text(criterion)
+    tags |= dict(_criterion_tags(summary))
     tags |= {"profile": summary["conditions"]["profile"], "reused": str(reused).lower()}
     mlflow.set_tags(tags)
     for stage in experiment.needs:

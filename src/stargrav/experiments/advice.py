@@ -1,0 +1,89 @@
+"""The decisions as text: what `stargrav next` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from stargrav.experiments.decisions import HYPOTHESES, QUESTIONS, RISKS, STAGES, TREES, Proposition
+from stargrav.experiments.evidence import MISSING, Evidence, Found, Walk, answer
+
+GROUPS = {"Stages": STAGES, "Hypotheses": HYPOTHESES, "Questions": QUESTIONS, "Risks": RISKS}
+WIDTH = 13  # of a state
+
+
+def advice(evidence: Evidence, runs: Mapping[str, str]) -> str:
+    """What is decided, on which evidence, and what to run next and why.
+
+    Args:
+        evidence: the stored results.
+        runs: experiment -> id of the MLflow run that shows its result, where it is known.
+    """
+    walks = [evidence.walk(tree) for tree in TREES]
+    lines: list[str] = []
+    for title, propositions in GROUPS.items():
+        lines += ["", title, *_propositions(propositions, evidence, runs)]
+    for walk in walks:
+        lines += ["", walk.tree.asks, *_walk(walk, runs)]
+    lines += ["", "Next", *_next(next_runs(walks), evidence)]
+    missing = missing_experiments(evidence)
+    if missing:
+        lines += ["", f"Without a result that could decide: {', '.join(missing)}"]
+    return "\n".join(lines[1:])
+
+
+def next_runs(walks: Iterable[Walk]) -> dict[str, list[str]]:
+    """What to run next, as arguments of ``stargrav run``, with the reasons, tree by tree."""
+    reasons: dict[str, list[str]] = {}
+    for walk in walks:
+        for run, why in walk.next_runs():
+            reasons.setdefault(run, []).append(why)
+    return reasons
+
+
+def missing_experiments(evidence: Evidence) -> list[str]:
+    """Experiments that a decision rests on and that have no result to decide it."""
+    named = [
+        finding
+        for group in GROUPS.values()
+        for proposition in group
+        for finding in proposition.rests_on
+    ]
+    named += [f for tree in TREES for node in tree.nodes.values() for f in node.findings]
+    found = (evidence.find(finding) for finding in named)
+    return list(dict.fromkeys(one.finding.experiment for one in found if one.state == MISSING))
+
+
+def _propositions(
+    propositions: Sequence[Proposition], evidence: Evidence, runs: Mapping[str, str]
+) -> list[str]:
+    lines = []
+    for proposition in propositions:
+        state, found = evidence.decide(proposition.rests_on)
+        said = answer(proposition, state)
+        lines.append(f"  {said:{WIDTH}} {proposition.name}: {proposition.says}")
+        lines += [f"  {'':{WIDTH}}   {_with_run(one, runs)}" for one in found]
+    return lines
+
+
+def _walk(walk: Walk, runs: Mapping[str, str]) -> list[str]:
+    lines = []
+    for step in walk.steps:
+        lines.append(f"  {step.state:{WIDTH}} {step.node.asks}")
+        lines += [f"  {'':{WIDTH}}   {_with_run(one, runs)}" for one in step.found]
+    if walk.leaf is not None:
+        lines.append(f"  {'=>':{WIDTH}} {walk.leaf.concludes}")
+    return lines
+
+
+def _next(reasons: Mapping[str, Sequence[str]], evidence: Evidence) -> list[str]:
+    lines = []
+    for number, (run, why) in enumerate(reasons.items(), start=1):
+        built = run.split()[0] in evidence.experiments
+        lines.append(f"  {number}. stargrav run {run}{'' if built else '  (not built yet)'}")
+        lines += [f"     {reason}" for reason in why]
+    return lines or ["  nothing: every tree has come to its end"]
+
+
+def _with_run(found: Found, runs: Mapping[str, str]) -> str:
+    name = found.finding.experiment
+    return f"{found}, run {runs[name]}" if name in runs and found.state != MISSING else str(found)

@@ -1,0 +1,373 @@
+"""What programme `distill` is to decide: stage criteria, hypotheses, questions, risks and trees.
+
+All of it is data. A finding names an experiment and the criterion on its metrics; a proposition is
+a sentence that may turn out wrong, with the findings that it rests on; a tree asks one finding
+after the other, and what was found says where to go on, down to a conclusion and what to run next.
+`experiments.evidence` decides them from the stored results.
+
+The findings, and so the names of all metrics, stand in the first part and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stargrav.experiments.spec import Criterion, at_least, at_most, between, more_than
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A criterion on the metrics of one experiment."""
+
+    experiment: str
+    criterion: Criterion
+
+
+@dataclass(frozen=True)
+class Proposition:
+    """A sentence that the findings decide: it holds when all of them pass.
+
+    Attributes:
+        name: such as H1; its letter says whether it is a hypothesis, a question or a risk.
+        says: one sentence that may turn out wrong.
+        rests_on: what has to be found for it to hold.
+    """
+
+    name: str
+    says: str
+    rests_on: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """Where a tree ends.
+
+    Attributes:
+        concludes: what has been decided.
+        run: what to run next, as arguments of ``stargrav run``.
+    """
+
+    concludes: str
+    run: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A question of a tree, and where each answer leads: another node by name, or a leaf.
+
+    Attributes:
+        asks: the question.
+        findings: all have to pass for a yes; one that fails makes a no.
+        passed: where a yes leads.
+        failed: where a no leads.
+        unclear: where it leads when the data cannot tell; none: more test stars are asked for.
+    """
+
+    asks: str
+    findings: tuple[Finding, ...]
+    passed: str | Leaf
+    failed: str | Leaf
+    unclear: str | Leaf | None = None
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A decision: questions by name, the first of them first, each before those it leads to."""
+
+    name: str
+    asks: str
+    nodes: Mapping[str, Node]
+
+
+# --- findings -----------------------------------------------------------------------------------
+
+PROBE_RIDGE = Finding("linear_probe", at_least("r2[log_g,ridge,all]", 0.5))
+PROBE_LIGHTGBM = Finding("linear_probe", at_least("r2[log_g,lightgbm,all]", 0.25))
+BEST_READOUT = Finding("latent_extraction", at_least("max(r2[*,*])", 0.5))
+EARLIER_LAYER = Finding(
+    "latent_extraction",
+    at_least("r2[enc_pre_latent,seg_mean_8] - r2[enc_last,seg_mean_8]", 0.0),
+)
+NONLINEAR = Finding("encoder_mlp", more_than("r2[mlp] - r2[ridge]", 0.0))
+FEW_DIMENSIONS = Finding("latent_dim", at_least("r2[32] / r2[all]", 0.95))
+NOISE_ROBUST = Finding("noise_robustness", more_than("loss[flux] - loss[latent]", 0.0))
+FINETUNED = Finding("finetune_encoder", at_least("r2[finetuned] - r2[frozen]", 0.0))
+FINETUNING_GAINS = Finding("finetune_encoder", more_than("r2[finetuned] - r2[frozen]", 0.0))
+
+COSINE = Finding("student", at_least("max(cosine[mlp], cosine[conv])", 0.9))
+SHARE_OF_TEACHER = Finding("student_probe", at_least("r2[student,ridge] / r2[teacher,ridge]", 0.9))
+STUDENT_OVER_FLUX = Finding("student_probe", at_least("r2[student,ridge] - r2[flux,ridge]", 0.0))
+STUDENT_SEES_ERROR = Finding("student_plus", at_least("cosine[flux_error]", 0.9))
+JOINT_GAINS = Finding("student_joint", more_than("max(r2[*]) - r2[0]", 0.0))
+END_TO_END = Finding("student_vs_flux", at_least("r2[student] - max(r2[flux], r2[denoised])", 0.0))
+DENOISED = Finding("student_vs_flux", at_least("r2[denoised] - r2[flux]", 0.0))
+NOISE_SHIFT = Finding("noise_shift", more_than("loss[flux] - loss[student]", 0.0))
+FEW_LABELS = Finding("sample_efficiency", more_than("r2[student,1k] - r2[flux,1k]", 0.0))
+
+ERROR_ALONE = Finding("error_only", at_most("r2[noiseless,ridge]", 0.1))
+WITHOUT_ERROR = Finding("teacher_no_error", at_most("r2[with_error] - r2[without_error]", 0.1))
+ERROR_UNUSED = Finding("shuffled_error", at_most("r2[true] - r2[shuffled]", 0.1))
+SHUFFLED_LABELS = Finding("label_shuffle", between("r2[shuffled]", -0.1, 0.05))
+FLUX_ADDS = Finding("flux_residual", more_than("r2[flux]", 0.1))
+LATENT_ADDS = Finding("latent_residual", more_than("r2[latent]", 0.1))
+LATENT_ENHANCES = Finding("latent_residual", more_than("r2[latent] - r2[flux]", 0.0))
+LATENT_KEEPS = Finding("latent_residual", at_least("r2[latent] / r2[flux]", 0.9))
+
+TUNED_LIGHTGBM = Finding("tune_lgbm", at_most("r2[latent,best] - r2[latent,untuned]", 0.05))
+TUNED_MLP = Finding("tune_mlp", at_most("r2[best] - r2[untuned]", 0.05))
+
+# --- stage criteria, hypotheses, questions, risks -----------------------------------------------
+
+STAGES = (
+    Proposition("Stage 1", "Ridge reads log g from the averaged deepest layer", (PROBE_RIDGE,)),
+    Proposition("Stage 1b", "LightGBM reads log g from the same layer", (PROBE_LIGHTGBM,)),
+    Proposition(
+        "Stage 2",
+        "A flux-only student meets the teacher's latent, and log g in it",
+        (COSINE, SHARE_OF_TEACHER),
+    ),
+    Proposition("Stage 3", "The student is no worse than the best flux baseline", (END_TO_END,)),
+    Proposition(
+        "Stage 4",
+        "What is read is log g: no leak through the error, nothing from permuted labels",
+        (WITHOUT_ERROR, SHUFFLED_LABELS),
+    ),
+)
+HYPOTHESES = (
+    Proposition(
+        "H1",
+        "The latent is informative: from its best layer and pooling Ridge reads half of the "
+        "variance of log g",
+        (BEST_READOUT,),
+    ),
+    Proposition(
+        "H2",
+        "There is no shortcut: log g stays readable without the teacher's error input, and the "
+        "latent tells of log g what the error does not",
+        (WITHOUT_ERROR, LATENT_ADDS),
+    ),
+    Proposition(
+        "H3",
+        "A student that sees flux alone can fit the latent, and keeps nine tenths of its log g",
+        (COSINE, SHARE_OF_TEACHER),
+    ),
+    Proposition(
+        "H4",
+        "The denoiser is unbiased: log g read from denoised flux is no worse than from noisy flux",
+        (DENOISED,),
+    ),
+    Proposition(
+        "H5",
+        "The gain is no bug: permuted labels give nothing, and the same probe reads more from "
+        "the student than from flux",
+        (SHUFFLED_LABELS, STUDENT_OVER_FLUX),
+    ),
+    Proposition(
+        "H6",
+        "It is affordable: 32 numbers per star and a thousand labelled stars are enough",
+        (FEW_DIMENSIONS, FEW_LABELS),
+    ),
+)
+QUESTIONS = (
+    Proposition(
+        "Q1", "Does the pre-latent layer hold more log g than the last?", (EARLIER_LAYER,)
+    ),
+    Proposition("Q2", "Is part of log g in the latent beyond a linear model?", (NONLINEAR,)),
+    Proposition("Q3", "Is the encoder, trained for log g, at least as good?", (FINETUNED,)),
+    Proposition("Q4", "Does the latent lose less to noise than flux does?", (NOISE_ROBUST,)),
+    Proposition("Q5", "Does the student fit once it sees the error?", (STUDENT_SEES_ERROR,)),
+    Proposition("Q6", "Does a label loss beside distillation gain log g?", (JOINT_GAINS,)),
+)
+RISKS = (
+    Proposition("R1", "The error array alone does not tell log g", (ERROR_ALONE,)),
+    Proposition("R2", "The teacher's latent does not hang on its error input", (ERROR_UNUSED,)),
+    Proposition("R3", "Test stars do not leak: permuted labels give nothing", (SHUFFLED_LABELS,)),
+    Proposition("R4", "Pooling keeps what flux tells of log g", (LATENT_KEEPS,)),
+    Proposition("R5", "The student stands other noise than it learnt from", (NOISE_SHIFT,)),
+    Proposition("R6", "Untuned heads are near their best", (TUNED_LIGHTGBM, TUNED_MLP)),
+)
+
+# --- the three trees ----------------------------------------------------------------------------
+
+LATENT = Tree(
+    "latent",
+    "Is the latent worth distilling?",
+    {
+        "ridge": Node(
+            "Stage 1: does Ridge read log g from the averaged deepest layer?",
+            (PROBE_RIDGE,),
+            passed="mlp",
+            failed="lightgbm",
+            unclear="lightgbm",
+        ),
+        "lightgbm": Node(
+            "Stage 1b: does LightGBM read any of it there?",
+            (PROBE_LIGHTGBM,),
+            passed="readout",
+            failed=Leaf(
+                "The averaged layer holds too little: a longer trained teacher first",
+                ("linear_probe --teacher.epochs 10",),
+            ),
+            unclear="readout",
+        ),
+        "readout": Node(
+            "Does some layer and pooling reach Ridge R2 of .5?",
+            (BEST_READOUT,),
+            passed="mlp",
+            failed=Leaf(
+                "No read-out holds enough: a longer trained teacher first",
+                ("latent_extraction --teacher.epochs 10",),
+            ),
+            unclear="mlp",
+        ),
+        "mlp": Node(
+            "Does a small network read more than Ridge?",
+            (NONLINEAR,),
+            passed="finetune",
+            failed=Leaf("A linear head is enough: distil with Ridge", ("student_probe",)),
+        ),
+        "finetune": Node(
+            "Does training the encoder for log g gain?",
+            (FINETUNING_GAINS,),
+            passed=Leaf(
+                "Worth distilling, and the frozen latent leaves something: a label loss beside",
+                ("student", "student_joint"),
+            ),
+            failed=Leaf("Worth distilling as it is: the frozen latent", ("student",)),
+            unclear=Leaf("Worth distilling as it is: the frozen latent", ("student",)),
+        ),
+    },
+)
+
+SHORTCUT = Tree(
+    "shortcut",
+    "Is the gain log g, or a shortcut?",
+    {
+        "shuffle": Node(
+            "Do permuted labels give nothing?",
+            (SHUFFLED_LABELS,),
+            passed="error",
+            failed=Leaf("A bug: training sees the test stars. Believe nothing until it is found"),
+        ),
+        "error": Node(
+            "Does the error array alone tell nothing of log g?",
+            (ERROR_ALONE,),
+            passed="flux",
+            failed="without",
+            unclear="without",
+        ),
+        "without": Node(
+            "Stage 4: is a teacher without error input as good?",
+            (WITHOUT_ERROR,),
+            passed="flux",
+            failed=Leaf(
+                "The error input is a leak: go on with errors as observed",
+                ("encoder_mlp --dataset.error observed",),
+            ),
+            unclear="shuffled",
+        ),
+        "shuffled": Node(
+            "Does the latent do without the star's own error?",
+            (ERROR_UNUSED,),
+            passed="flux",
+            failed=Leaf(
+                "The teacher reads log g from the error: go on with errors as observed",
+                ("encoder_mlp --dataset.error observed",),
+            ),
+            unclear="flux",
+        ),
+        "flux": Node(
+            "Does flux tell of log g what the error does not?",
+            (FLUX_ADDS,),
+            passed="enhanced",
+            failed="adds",
+            unclear="adds",
+        ),
+        "enhanced": Node(
+            "Does the latent tell more of that than flux?",
+            (LATENT_ENHANCES,),
+            passed=Leaf("Enhanced: the denoiser makes log g easier to read", ("student_probe",)),
+            failed="kept",
+            unclear="kept",
+        ),
+        "kept": Node(
+            "Does the latent tell nine tenths of what flux does?",
+            (LATENT_KEEPS,),
+            passed=Leaf("Kept: the latent carries the log g of flux", ("student_probe",)),
+            failed=Leaf(
+                "Lost: pooling or denoising drops log g; finer segments next",
+                ("latent_extraction",),
+            ),
+            unclear=Leaf("Kept, as far as these stars tell", ("student_probe",)),
+        ),
+        "adds": Node(
+            "Does the latent tell of log g what the error does not?",
+            (LATENT_ADDS,),
+            passed=Leaf("Enhanced: log g that probes do not see in flux", ("student_probe",)),
+            failed=Leaf(
+                "Shortcut: what is read comes from the error",
+                ("encoder_mlp --dataset.error observed",),
+            ),
+        ),
+    },
+)
+
+STUDENT = Tree(
+    "student",
+    "Can a flux-only student carry it, and does it beat flux?",
+    {
+        "cosine": Node(
+            "Stage 2: does a student reach a cosine of .9 on valid stars?",
+            (COSINE,),
+            passed="share",
+            failed="plus",
+            unclear="share",
+        ),
+        "plus": Node(
+            "Does it once it sees the error too?",
+            (STUDENT_SEES_ERROR,),
+            passed="share",
+            failed=Leaf(
+                "The model is too weak, not its input: more epochs first",
+                ("student --epochs 400",),
+            ),
+            unclear="share",
+        ),
+        "share": Node(
+            "Stage 2: does it keep nine tenths of the teacher's log g?",
+            (SHARE_OF_TEACHER,),
+            passed="flux",
+            failed="joint",
+            unclear="joint",
+        ),
+        "joint": Node(
+            "Does a label loss beside distillation gain log g?",
+            (JOINT_GAINS,),
+            passed="flux",
+            failed=Leaf("Distillation loses log g that labels do not bring back: flux models"),
+            unclear="flux",
+        ),
+        "flux": Node(
+            "Stage 3: is it end to end no worse than the best flux baseline?",
+            (END_TO_END,),
+            passed="shift",
+            failed=Leaf("Flux itself is the better place: no student is needed"),
+        ),
+        "shift": Node(
+            "Does it stand other noise than it learnt from?",
+            (NOISE_SHIFT,),
+            passed=Leaf(
+                "The student carries log g and beats flux: full size next",
+                ("student_vs_flux --profile full",),
+            ),
+            failed=Leaf("It beats flux at its own noise alone: train at several noise levels"),
+            unclear=Leaf(
+                "The student is as good as flux here: full size next",
+                ("student_vs_flux --profile full",),
+            ),
+        ),
+    },
+)
+
+TREES = (LATENT, SHORTCUT, STUDENT)

@@ -1,0 +1,220 @@
+"""The decisions, made from the stored results.
+
+A finding is decided by the 95 % interval of its expression. Where the experiment has judged the
+same expression, that interval is taken: it is paired, star by star. Otherwise it is spanned by
+the ends of its metrics' intervals, which is wider, so that it can leave open what a paired one
+would decide, but not decide it wrongly. With several findings, one that fails decides; then one
+that is missing, then one that is inconclusive.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stargrav.experiments import registry
+from stargrav.experiments.decisions import Finding, Leaf, Node, Proposition, Tree
+from stargrav.experiments.present import interval
+from stargrav.experiments.results import Result
+from stargrav.experiments.spec import (
+    FAIL,
+    INCONCLUSIVE,
+    NOT_JUDGED,
+    PASS,
+    Criterion,
+    Experiment,
+    evaluate,
+    matching,
+)
+from stargrav.metrics.estimate import Estimate
+
+MISSING = "missing"
+ORDER = (FAIL, MISSING, INCONCLUSIVE, PASS)  # the first that is found decides
+ANSWERS = {
+    "H": {PASS: "supported", FAIL: "refuted", INCONCLUSIVE: "undecided"},
+    "Q": {PASS: "yes", FAIL: "no", INCONCLUSIVE: "open"},
+    "R": {PASS: "averted", FAIL: "real", INCONCLUSIVE: "open"},
+}
+MORE_STARS = "The test stars cannot tell: more of them"
+MORE_TEST_STARS = 10_000
+MOST_METRICS = 16  # of one expression that was not judged
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the stored results say of a finding.
+
+    Attributes:
+        finding: that was asked for.
+        state: pass, fail, inconclusive or missing.
+        found: value, low and high of its expression; empty where it is missing.
+        paired: whether the interval is the experiment's own.
+        why: what is missing.
+    """
+
+    finding: Finding
+    state: str
+    found: Mapping[str, float]
+    paired: bool = True
+    why: str = ""
+
+    def __str__(self) -> str:
+        said = f"{self.finding.experiment}: {self.finding.criterion}"
+        if self.state == MISSING:
+            return f"{said}: missing, {self.why}"
+        wide = "" if self.paired else " (unpaired)"
+        return f"{said}: {interval(self.found)}{wide}, {self.state}"
+
+
+class Evidence:
+    """The stored results, asked for findings.
+
+    Args:
+        results_dir: holds one result folder per experiment, by name.
+    """
+
+    def __init__(self, results_dir: Path) -> None:
+        self.experiments: dict[str, Experiment] = registry()
+        self.results = {
+            name: Result(results_dir / name)
+            for name in self.experiments
+            if (results_dir / name / "metrics.json").is_file()
+        }
+
+    def find(self, finding: Finding) -> Found:
+        """What is known of a finding.
+
+        Raises:
+            InputError: the experiment's stored result cannot be read.
+        """
+        name = finding.experiment
+        if name not in self.experiments:
+            return Found(finding, MISSING, {}, why="not built yet")
+        if name not in self.results:
+            return Found(finding, MISSING, {}, why="not run yet")
+        summary = self.results[name].summary
+        if summary["verdict"] == NOT_JUDGED:
+            return Found(
+                finding,
+                MISSING,
+                {},
+                why=f"only a run of profile {summary['conditions']['profile']}",
+            )
+        found, paired = judged(finding.criterion.expression, summary), True
+        if found is None:
+            paired = False
+            try:
+                found = spanned(finding.criterion, summary["metrics"])
+            except KeyError as error:
+                return Found(finding, MISSING, {}, why=f"it reports no {error.args[0]}")
+        state = finding.criterion.decide(found["low"], found["high"])
+        return Found(finding, state, found, paired or len(finding.criterion.metrics()) == 1)
+
+    def decide(self, findings: Iterable[Finding]) -> tuple[str, list[Found]]:
+        """The state of several findings together, and each of them."""
+        found = [self.find(finding) for finding in findings]
+        states = {one.state for one in found}
+        return next(state for state in ORDER if state in states), found
+
+    def walk(self, tree: Tree) -> Walk:
+        """Follow a tree from its first question as far as the evidence reaches."""
+        steps: list[Step] = []
+        place: str | Leaf | None = next(iter(tree.nodes))
+        while isinstance(place, str):
+            node = tree.nodes[place]
+            state, found = self.decide(node.findings)
+            steps.append(Step(place, node, state, found))
+            place = branch(node, state, found)
+        return Walk(tree, steps, place)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A question of a tree that was reached, and what the evidence says to it."""
+
+    name: str
+    node: Node
+    state: str
+    found: Sequence[Found]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A way through a tree: the questions answered, and where it ended; no leaf: for want of
+    evidence."""
+
+    tree: Tree
+    steps: Sequence[Step]
+    leaf: Leaf | None
+
+    def next_runs(self) -> list[tuple[str, str]]:
+        """What to run next, as arguments of ``stargrav run``, each with the reason."""
+        if self.leaf is not None:
+            return [(run, self.leaf.concludes) for run in self.leaf.run]
+        last = self.steps[-1]
+        missing = [one.finding.experiment for one in last.found if one.state == MISSING]
+        return [(name, f"it decides: {last.node.asks}") for name in dict.fromkeys(missing)]
+
+
+def branch(node: Node, state: str, found: Sequence[Found]) -> str | Leaf | None:
+    """Where a state leads from a node; nowhere if evidence is missing."""
+    if state == MISSING:
+        return None
+    to = {PASS: node.passed, FAIL: node.failed, INCONCLUSIVE: node.unclear}[state]
+    if to is not None:
+        return to
+    unclear = dict.fromkeys(f.finding.experiment for f in found if f.state == INCONCLUSIVE)
+    return Leaf(MORE_STARS, tuple(f"{name} --splits.test {MORE_TEST_STARS}" for name in unclear))
+
+
+def answer(proposition: Proposition, state: str) -> str:
+    """A state in the words of a hypothesis, a question or a risk; of a stage, as it is."""
+    return ANSWERS.get(proposition.name[0], {}).get(state, state)
+
+
+def judged(expression: str, summary: Mapping[str, Any]) -> Mapping[str, float] | None:
+    """Value and interval of an expression that the experiment has judged itself, if it has."""
+    wanted = expression.replace(" ", "")
+    for criterion in summary["criteria"]:
+        parts = re.split(r"[<>]=?", criterion["criterion"].replace(" ", ""))
+        if wanted in parts:
+            return {key: criterion[key] for key in ("value", "low", "high")}
+    return None
+
+
+def spanned(criterion: Criterion, metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Value of an expression, and the range that the intervals of its metrics leave it.
+
+    Args:
+        criterion: each of its metrics standing in it once, so that its extremes lie at ends.
+        metrics: key -> value, low, high.
+
+    Raises:
+        KeyError: a metric of the expression was not measured.
+    """
+    needed = sorted({key for name in criterion.metrics() for key in matching(name, metrics)})
+    if len(needed) > MOST_METRICS:
+        raise ValueError(f"{criterion}: of {len(needed)} metrics; the experiment should judge it")
+    ends = list(
+        itertools.product(*((metrics[key]["low"], metrics[key]["high"]) for key in needed))
+    )
+    estimates = {
+        key: Estimate(metrics[key]["value"], corner)
+        for key, corner in zip(needed, np.array(ends, dtype=float).T, strict=True)
+    }
+    found = evaluate(criterion.expression, estimates)
+    low, high = float(found.draws.min()), float(found.draws.max())
+    if "/" in criterion.expression and any(_holds_zero(metrics[key]) for key in needed):
+        low, high = -math.inf, math.inf  # what is divided by may be nothing
+    return {"value": found.value, "low": low, "high": high}
+
+
+def _holds_zero(metric: Mapping[str, float]) -> bool:
+    return metric["low"] <= 0 <= metric["high"]
