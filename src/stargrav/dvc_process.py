@@ -1,0 +1,122 @@
+"""DVC as Stargrav calls it: in a process that tells what was made, and ends with its caller.
+
+A stage that DVC runs leaves messages for the process that called DVC, in a folder named in its
+environment. The caller holds a lock in that folder for as long as it lives, so that a stage that
+gets the lock knows that it works for nobody, however its caller ended, and ends as well.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from stargrav.errors import InputError
+
+MESSAGES = "STARGRAV_MESSAGES"  # environment variable: the folder
+RAN, MISTAKE, CALLER = "ran.", "mistake.json", "caller.lock"  # in it
+MISSING = "Missing cache files"
+WARN_OF_MISSING = ("dvc.data_cloud", "dvc_data.index.fetch")  # loggers
+
+
+class StageError(RuntimeError):
+    """DVC could not do what it was asked for; it has said why."""
+
+
+def dvc(root: Path, *arguments: str) -> set[str]:
+    """Run DVC of this environment in the project's root.
+
+    Returns:
+        names of the stages that were made in it.
+
+    Raises:
+        InputError: a stage told of a user's mistake; the same error once more.
+        StageError: it failed otherwise.
+    """
+    environment = dict(os.environ)
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    command = [sys.executable, "-m", __name__, *arguments]
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / CALLER).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        environment[MESSAGES] = folder
+        started = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
+        status = _wait(started)
+        mistake = Path(folder) / MISTAKE
+        if mistake.exists():
+            raise InputError(*json.loads(mistake.read_text()))
+        if status:
+            raise StageError(f"dvc {' '.join(arguments)}: exit status {status}")
+        return {path.name.removeprefix(RAN) for path in Path(folder).glob(f"{RAN}*")}
+
+
+def tell(name: str, content: str = "") -> None:
+    """Leave a message for the process that called DVC, if there is one."""
+    if MESSAGES in os.environ:
+        (Path(os.environ[MESSAGES]) / name).write_text(content)
+
+
+def end_with_caller() -> None:
+    """From now on end, as by SIGTERM, when the process that this one works for has ended.
+
+    That is the one that called DVC or, outside of DVC, `mlflow run`. A process that nobody but a
+    user's shell has started goes on, so that `nohup` does what it says.
+    """
+    if MESSAGES in os.environ:
+        wait, watched = _wait_for_lock, Path(os.environ[MESSAGES]) / CALLER
+    elif "MLFLOW_RUN_ID" in os.environ:
+        wait, watched = _wait_for_parent, os.getppid()
+    else:
+        return
+
+    def follow() -> None:
+        wait(watched)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _wait_for_lock(path: Path) -> None:
+    with suppress(FileNotFoundError), path.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def _wait_for_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+
+
+def _wait(process: subprocess.Popen) -> int:
+    """Exit status; when this process is interrupted, DVC and the stage under it are too."""
+    try:
+        return process.wait()
+    except BaseException:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=20)
+                break
+        raise
+
+
+def main() -> None:
+    """DVC's own command line, but for its warnings of outputs that the remote does not hold: in a
+    fresh clone most are not stored, and the stages that make them are run."""
+    from dvc.cli import main as command_line
+
+    for name in WARN_OF_MISSING:
+        logging.getLogger(name).addFilter(lambda record: MISSING not in str(record.msg))
+    sys.exit(command_line(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
