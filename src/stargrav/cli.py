@@ -12,8 +12,8 @@ from pathlib import Path
 
 import click
 
+from stargrav.dvc_process import MISTAKE, StageError, end_with_caller, tell
 from stargrav.errors import InputError
-from stargrav.pipeline import MISTAKE, StageError, tell
 
 FREE_KEYS = {"ignore_unknown_options": True, "allow_extra_args": True}
 
@@ -174,6 +174,7 @@ def overrides(arguments: list[str]) -> dict[str, str]:
 def main() -> None:
     """Run the command line; exit code 2 for the user's mistakes, 130 for an interruption."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is half-written is removed
+    end_with_caller()
     try:
         cli.main(standalone_mode=False)
     except InputError as error:
