@@ -190,7 +190,7 @@ def test_options_that_cannot_be_used(stargrav, grid, tmp_path, arguments, field)
         (("run", "encoder_mlp", "--alpha"), "--alpha"),
         (("run", "encoder_mlp", "--source", "absent.h5"), "absent.h5"),
         (("stage", "lattents"), "latents"),
-        (("stage", "latents", "--profile", "huge"), "profile"),
+        (("stage", "latents@base", "--profile", "huge"), "profile"),
     ],
 )
 def test_run_and_stage_say_what_is_wrong(stargrav, monkeypatch, arguments, field):

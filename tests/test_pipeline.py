@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from stargrav import experiments, pipeline, settings
+from stargrav import pipeline, settings
 from stargrav.errors import InputError
 from stargrav.experiments import registry
 from stargrav.stages import MODULES
@@ -28,8 +28,8 @@ def test_stages_entry_points_and_parameters_agree():
     for name in MODULES:
         assert name in graph
         assert f"stargrav stage {name}" in commands
-    for name in experiments.registry():
-        assert f"experiment@{name}" in graph
+    for name, experiment in registry().items():
+        assert experiment.stage in graph
         assert entry_points[name]["command"] == f"stargrav run {name}"
         assert name in yaml.safe_load((ROOT / "params.yaml").read_text())["experiments"]
 
@@ -66,7 +66,7 @@ def imported(module, seen):
 def test_stages_depend_on_the_code_that_they_import():
     graph = pipeline.stages(ROOT)
     roots = {name: f"stages.{module}" for name, module in MODULES.items()}
-    roots |= {f"experiment@{e.name}": f"experiments.{e.programme}" for e in registry().values()}
+    roots |= {e.stage: f"experiments.{e.module}" for e in registry().values()}
     for name, module in roots.items():
         seen = set()
         imported(module, seen)
@@ -80,7 +80,8 @@ def test_stages_depend_on_the_code_that_they_import():
 
 def test_a_stage_that_reads_another_depends_on_it():
     graph = pipeline.stages(ROOT)
-    assert graph["latents"].needs == ("dataset", "train@teacher")
+    assert graph["latents@base"].needs == ("dataset", "train@teacher")
+    assert graph["latents@observed"].needs == ("dataset", "train@teacher_observed")
     assert graph["dataset"].needs == ("splits",)
     assert graph["train@teacher"].reads_source
 
@@ -97,7 +98,9 @@ def test_key_follows_what_a_stage_depends_on_and_nothing_else(tmp_path):
     before = keys()
     assert keys() == before
     other_teacher = keys(**{"teacher.epochs": "77"})
-    assert {n for n in before if before[n] != other_teacher[n]} == {"train@teacher", "latents"}
+    assert {n for n in before if before[n] != other_teacher[n]} == {
+        name for name in MODULES if name.startswith(("train@", "latents@"))
+    }
     library.write_bytes(b"two")
     assert all(before[name] != key for name, key in keys().items())
 
@@ -111,7 +114,7 @@ def test_stage_is_the_default_one_until_something_it_depends_on_differs():
     if not (ROOT / "data" / "library.h5").exists():
         pytest.skip("the library has not been pulled")
     assert own() == own(accelerator="cpu") == set()
-    assert own(**{"latents.draws": "7"}) == {"latents"}
+    assert own(**{"latents.base.draws": "7"}) == {"latents@base"}
     assert own(**{"splits.test": "7"}) == set(MODULES)
 
 
@@ -181,7 +184,7 @@ def built(clone):
 
 
 def test_repro_goes_from_library_to_report(built):
-    for name in experiments.registry():
+    for name in registry():
         assert name in (built.folder / "docs" / "results.md").read_text()
         table = pd.read_csv(built.folder / "artifacts" / "experiments" / name / "table.csv")
         assert len(table)
@@ -198,11 +201,11 @@ def test_second_repro_reuses_everything(built):
 
 def test_killed_stage_is_made_again_and_is_the_same(built):
     lock = (built.folder / "dvc.lock").read_bytes()
-    latents = built.folder / "artifacts" / "latents"
+    latents = built.folder / "artifacts" / "latents" / "base"
     shutil.rmtree(latents)
     shutil.rmtree(built.folder / ".dvc" / "cache")  # nothing to restore it from
-    process = built.start("dvc", "repro", "latents")
-    partial = latents.with_name(".latents.partial")
+    process = built.start("dvc", "repro", "latents@base")
+    partial = latents.with_name(".base.partial")
     deadline = time.monotonic() + 120
     while not partial.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -236,9 +239,9 @@ def test_mistake_under_dvc_is_one_line_and_exit_code_2(built):
     teacher.unlink()
     teacher.write_bytes(whole[:100])
     try:
-        environment = {**built.environment, "DVC_STAGE": "latents"}
+        environment = {**built.environment, "DVC_STAGE": "latents@base"}
         done = subprocess.run(
-            ["stargrav", "stage", "latents"],
+            ["stargrav", "stage", "latents@base"],
             cwd=built.folder,
             env=environment,
             capture_output=True,

@@ -44,7 +44,7 @@ def test_profile_overrides_base_and_command_line_overrides_both(params):
         ("teacher.depht", "3", "depth"),
         ("tracher", "3", "teacher"),
         ("splits.magnitude", "20", "mag215"),
-        ("latents.readouts", "[[enc_last, seg_mean_x]]", "seg_mean_K"),
+        ("latents.base.readouts", "[[enc_last, seg_mean_x]]", "seg_mean_K"),
         ("teacher", "3", "dictionary"),
     ],
 )

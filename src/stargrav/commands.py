@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stargrav import pipeline, settings
+from stargrav.dvc_process import RAN, dvc, tell
 from stargrav.errors import InputError
 from stargrav.files import hash_tree
 from stargrav.stages import MODULES
@@ -21,14 +20,6 @@ if TYPE_CHECKING:
     from stargrav.experiments.spec import Experiment
     from stargrav.settings import Settings
 
-# Labels for which the synthesis is meant, a little beyond those that Stargrav works with.
-SYNTHESIS_RANGES = {
-    "T_eff": (3500.0, 7000.0),
-    "log_g": (0.5, 5.5),
-    "M_H": (-3.0, 1.0),
-    "a_M": (-0.5, 0.75),
-    "C_M": (-1.0, 0.75),
-}
 _MARGIN = 6.0  # FWHM of the smoothing computed beyond the ends of a spectrum
 
 
@@ -45,10 +36,10 @@ def synthesize(
     from stargrav.data import store
     from stargrav.data.tables import read_labels
     from stargrav.observation.transforms import broaden
-    from stargrav.physics import synthesis
+    from stargrav.physics import nodes, synthesis
     from stargrav.physics.lines import read_lines
 
-    stars = read_labels(labels, SYNTHESIS_RANGES)
+    stars = read_labels(labels, synthesis.RANGES)
     low, high = wave or (synthesis.LOW, synthesis.HIGH)
     if not synthesis.LOW <= low < high <= synthesis.HIGH:
         allowed = f"LO < HI within {synthesis.LOW:g} to {synthesis.HIGH:g} A"
@@ -60,31 +51,15 @@ def synthesize(
     margin = 1 + _MARGIN / resolution if resolution else 1.0
     grid = synthesis.WAVE
     grid = grid[(grid >= low / margin) & (grid <= high * margin)]
-    compute = partial(_synthesize_one, grid, own)
     processes = min(os.cpu_count() or 1, len(stars))
-    context = get_context("forkserver")
-    with ProcessPoolExecutor(processes, context, initializer=_one_thread) as pool:
-        flux = np.stack(list(tqdm(pool.map(compute, stars), total=len(stars), unit="spectrum")))
+    make = partial(synthesis.Synthesizer, grid, own)
+    computed = nodes.spectra(stars, processes, make)
+    flux = np.stack(list(tqdm(computed, total=len(stars), unit="spectrum")))
     if resolution is not None:
         flux = broaden(grid, flux, np.inf, resolution)
     inside = (grid >= low) & (grid <= high)
     resolution = resolution or float(synthesis.RESOLUTION)
     store.write_grid(out, grid[inside], flux[:, inside], stars, resolution)
-
-
-_prepared: dict = {}
-
-
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
-
-
-def _synthesize_one(grid: np.ndarray, lines: object, labels: np.ndarray) -> np.ndarray:
-    from stargrav.physics.synthesis import Synthesizer
-
-    if "synthesizer" not in _prepared:
-        _prepared["synthesizer"] = Synthesizer(grid, lines)
-    return _prepared["synthesizer"](labels)
 
 
 def library(out: Path, nodes: str, components: int, processes: int | None) -> None:
@@ -197,7 +172,7 @@ def run(name: str, overrides: dict[str, str]) -> None:
         experiments[other].resolve(values)
     parameters = chosen.experiments.get(name, {})
     graph = pipeline.stages(root)
-    target = f"experiment@{name}"
+    target = experiment.stage
     uri = settings.tracking_uri(root)
     inside_dvc = "DVC_STAGE" in os.environ
     pipeline.fetch_library(root, chosen)
@@ -210,7 +185,7 @@ def run(name: str, overrides: dict[str, str]) -> None:
     else:
         folders, _ = pipeline.ensure(root, chosen, target)
         out = pipeline.variant_folder(root, chosen, graph, target)
-    inputs = Inputs(folders)
+    inputs = Inputs(folders, chosen.seed)
     hashes = pipeline.hashes(root, graph[target], folders)
     values = chosen.pipeline()
     if not inside_dvc and out.is_dir():
@@ -220,15 +195,15 @@ def run(name: str, overrides: dict[str, str]) -> None:
     run_experiment(
         experiment, parameters, inputs, out, chosen.profile, chosen.seed, values, hashes, uri
     )
-    pipeline.tell(pipeline.RAN + target)
+    tell(RAN + target)
 
 
 def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) -> None:
     from stargrav.experiments.inputs import Inputs
     from stargrav.experiments.run import log_reused
 
-    target = f"experiment@{experiment.name}"
-    if target in pipeline.dvc(root, "repro", "--pull", target):
+    target = experiment.stage
+    if target in dvc(root, "repro", "--pull", target):
         return
     graph = pipeline.stages(root)
     print(f"{target}: nothing has changed; the stored result is shown again", flush=True)
@@ -256,7 +231,7 @@ def report() -> None:
 
     root = pipeline.project_root()
     if "DVC_STAGE" not in os.environ:
-        pipeline.dvc(root, "repro", "--pull", "report")
+        dvc(root, "repro", "--pull", "report")
         return
     write_report(root / "artifacts" / "experiments", root / "docs" / "results.md")
 

@@ -1,4 +1,4 @@
-"""The pipeline: data.dvc -> splits -> dataset -> train@teacher -> latents -> experiment@<name>.
+"""The pipeline: data.dvc -> splits -> dataset -> train@teacher -> latents -> <programme>@<name>.
 
 `dvc.yaml` is the one place that says what a stage needs (artifacts, code, settings). With the
 settings of params.yaml, DVC decides what is rebuilt. With other settings (`-P profile=quick`,
@@ -13,11 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,14 +21,13 @@ from typing import NamedTuple
 import yaml
 
 from stargrav import settings as settings_module
+from stargrav.dvc_process import RAN, dvc, tell
 from stargrav.errors import InputError
 from stargrav.files import hash_tree, whole
 from stargrav.settings import Settings
 from stargrav.stages import MODULES, Work
 
-# A stage that DVC runs tells the process that called DVC what happened, in the folder named here.
-MESSAGES = "STARGRAV_MESSAGES"
-RAN, MISTAKE = "ran.", "mistake.json"
+RESULTS = "artifacts/experiments/"  # where the stages of the experiments write
 
 
 @dataclass(frozen=True)
@@ -97,7 +91,8 @@ def build(root: Path, name: str, settings: Settings, folders: dict[str, Path], o
     graph = stages(root)
     key = stage_key(root, settings, graph, name)[:12]
     scratch = root / "artifacts" / "scratch" / f"{name.replace('@', '-')}-{key}"
-    work = Work(name, settings, fetch_library(root, settings), folders, scratch)
+    needed = {need: folders[need] for need in graph[name].needs}
+    work = Work(name, settings, fetch_library(root, settings), needed, scratch)
     module = import_module(f"stargrav.stages.{MODULES[name]}")
     with whole(out) as folder:
         module.build(work, folder)
@@ -132,7 +127,7 @@ def ensure(root: Path, settings: Settings, target: str) -> Ensured:
     if target not in graph:
         raise InputError("dvc.yaml", "stage", target, "one of " + ", ".join(graph))
     wanted = _upstream(graph, target)
-    if target.startswith("experiment@"):
+    if graph[target].out.startswith(RESULTS):
         wanted.remove(target)
     fetch_library(root, settings)
     default = [name for name in wanted if is_default(root, settings, graph, name)]
@@ -166,55 +161,6 @@ def variant_folder(root: Path, settings: Settings, graph: dict[str, Stage], name
     """Where a stage lies whose settings are not those of params.yaml."""
     key = stage_key(root, settings, graph, name)[:12]
     return root / "artifacts" / "variants" / f"{name.replace('@', '-')}-{key}"
-
-
-class StageError(RuntimeError):
-    """DVC could not do what it was asked for; it has said why."""
-
-
-def dvc(root: Path, *arguments: str) -> set[str]:
-    """Run DVC of this environment in the project's root.
-
-    Returns:
-        names of the stages that were made in it.
-
-    Raises:
-        InputError: a stage told of a user's mistake; the same error once more.
-        StageError: it failed otherwise.
-    """
-    environment = dict(os.environ)
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    command = [sys.executable, "-m", "dvc", *arguments]
-    with tempfile.TemporaryDirectory() as folder:
-        environment[MESSAGES] = folder
-        started = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
-        status = _wait(started)
-        mistake = Path(folder) / MISTAKE
-        if mistake.exists():
-            raise InputError(*json.loads(mistake.read_text()))
-        if status:
-            raise StageError(f"dvc {' '.join(arguments)}: exit status {status}")
-        return {path.name.removeprefix(RAN) for path in Path(folder).glob(f"{RAN}*")}
-
-
-def _wait(process: subprocess.Popen) -> int:
-    """Exit status; when this process is interrupted, DVC and the stage under it are too."""
-    try:
-        return process.wait()
-    except BaseException:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=20)
-                break
-        raise
-
-
-def tell(name: str, content: str = "") -> None:
-    """Leave a message for the process that called DVC, if there is one."""
-    if MESSAGES in os.environ:
-        (Path(os.environ[MESSAGES]) / name).write_text(content)
 
 
 def fetch_library(root: Path, settings: Settings) -> Path:
@@ -293,7 +239,7 @@ def _stage(name: str, body: dict, producer: dict[str, str]) -> Stage:
     return Stage(
         name=name,
         out=_path(body["outs"][0]),
-        needs=tuple(producer[dep] for dep in deps if dep in producer),
+        needs=tuple(dict.fromkeys(producer[dep] for dep in deps if dep in producer)),
         code=tuple(dep for dep in deps if dep.startswith("src/")),
         sections=tuple(params),
         reads_source="${source}" in deps,

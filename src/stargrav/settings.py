@@ -21,6 +21,7 @@ PROFILES = ("quick", "laptop", "full")
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
+NoiseLevel = Annotated[float, Field(ge=0, le=2)]
 Layer = Literal["enc_pre_latent", "enc_last", "dec_input"]
 
 
@@ -54,7 +55,7 @@ class Teacher(Section):
     stem: Annotated[int, Field(ge=1, le=256)] | None = None
     hidden: tuple[Positive, ...] = (192, 96, 48)
     loss: Literal["T1", "E1", "E2"] = "T1"
-    noise_level: Annotated[float, Field(ge=0, le=2)] = 1.0
+    noise_level: NoiseLevel = 1.0
     spectra: Positive = 32_000
     epochs: Positive = 100
     batch_size: Positive = 64
@@ -64,18 +65,18 @@ class Teacher(Section):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
 
 
-class Latents(Section):
-    """Which layers and poolings are read out, at which noise, with how many noise draws."""
+class LatentSet(Section):
+    """Which layers and poolings are read out, at which noise, with how many draws of train."""
 
     readouts: list[tuple[Layer, str]] = [
         ("enc_last", "global_mean"),
         ("enc_pre_latent", "seg_mean_8"),
     ]
-    noise_level: Annotated[float, Field(ge=0, le=2)] = 1.0
-    draws: Annotated[int, Field(ge=1, le=64)] = 2
+    noise_levels: tuple[NoiseLevel, ...] = (1.0,)
+    draws: Annotated[int, Field(ge=1, le=64)] = 1
 
     @model_validator(mode="after")
-    def _poolings(self) -> Latents:
+    def _poolings(self) -> LatentSet:
         for _, pooling in self.readouts:
             head, _, segments = pooling.rpartition("_")
             if pooling not in ("global_mean", "mean_max") and not (
@@ -83,6 +84,16 @@ class Latents(Section):
             ):
                 raise ValueError(f"pooling {pooling!r}: global_mean, mean_max or seg_mean_K")
         return self
+
+
+class Latents(Section):
+    """The sets of latents, each a stage of the pipeline; dvc.yaml says of which teacher."""
+
+    base: LatentSet = LatentSet()
+    layers: LatentSet = LatentSet()
+    noise: LatentSet = LatentSet()
+    no_error: LatentSet = LatentSet()
+    observed: LatentSet = LatentSet()
 
 
 class Settings(Section):

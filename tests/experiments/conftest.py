@@ -1,7 +1,5 @@
 """A small pipeline's artifacts, made by the modules that make the real ones."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,7 +32,7 @@ def spectra(n, seed):
 def inputs(tmp_path_factory):
     """Data set, an untrained teacher and its latents, read by all tests here."""
     root = tmp_path_factory.mktemp("artifacts")
-    folders = {name: root / name for name in ("dataset", "train@teacher", "latents")}
+    folders = {name: root / name for name in ("dataset", "train@teacher", "latents@base")}
     torch.manual_seed(0)
     teacher = models.build("blindspot", channels=8, depth=4, kernel=3, hidden=(8,))
     models.save(teacher, folders["train@teacher"])
@@ -46,6 +44,5 @@ def inputs(tmp_path_factory):
         store.write_spectra(path, np.linspace(7100, 7209, PIXELS), [(flux, error)], stars)
         splits[split] = store.read_spectra(path)
     draws = {"train": 2, "valid": 1, "test": 1}
-    extract_latents(splits, teacher, READOUTS, folders["latents"], 1.0, draws)
-    assert json.loads((folders["latents"] / "manifest.json").read_text())["draws"] == draws
+    extract_latents(splits, teacher, READOUTS, folders["latents@base"] / "noise-1", 1.0, draws)
     return Inputs(folders)

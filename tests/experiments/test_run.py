@@ -22,9 +22,9 @@ from stargrav.training.tasks import RegressionTask
 SETTINGS = {
     "accelerator": "cpu",
     "dataset": {"error": "noiseless"},
-    "latents": {"noise_level": 1.0, "readouts": [["enc_last", "global_mean"]]},
+    "latents": {"base": {"readouts": [["enc_last", "global_mean"]]}},
 }
-HASHES = {"dataset": "d" * 64, "latents": "l" * 64, "code": "c" * 64}
+HASHES = {"dataset": "d" * 64, "latents@base": "l" * 64, "code": "c" * 64}
 
 
 @experiment(
@@ -32,7 +32,7 @@ HASHES = {"dataset": "d" * 64, "latents": "l" * 64, "code": "c" * 64}
     claim="A network reads log g from the latents",
     accept=[at_least("r2[mlp]", 0.3), at_least("r2[ols]", 0.999)],
     published={"r2[mlp]": 0.5},
-    needs=("dataset", "latents"),
+    needs=("dataset", "latents@base"),
     figures=("losses",),
     serves="mlp",
 )
@@ -79,7 +79,7 @@ def test_a_run_shows_what_was_measured(done, store):
     assert tags["verdict"] == summary["verdict"] and tags["reused"] == "false"
     assert tags["hash.code"] == HASHES["code"] and "r2[mlp] >= 0.3" in tags["criterion.1"]
     inputs = {i.dataset.name: i.dataset.digest for i in logged.inputs.dataset_inputs}
-    assert inputs == {"dataset": "d" * 36, "latents": "l" * 36}
+    assert inputs == {"dataset": "d" * 36, "latents@base": "l" * 36}
 
 
 def test_epochs_and_cases_are_told(done, store):
@@ -188,8 +188,8 @@ def test_an_interrupted_training_goes_on(done, inputs, tmp_path, monkeypatch):
 def test_wrong_parameters_and_missing_stages_are_named(inputs, tmp_path):
     with pytest.raises(InputError, match="experiments.toy.epochs: found 'many'"):
         run(toy, {"epochs": "many"}, inputs, tmp_path / "a", "quick", 3, SETTINGS, {}, None)
-    folders = {**inputs.folders, "latents": tmp_path / "nowhere"}
-    with pytest.raises(InputError, match="nowhere: latents"):
+    folders = {**inputs.folders, "latents@base": tmp_path / "nowhere"}
+    with pytest.raises(InputError, match="nowhere: latents@base"):
         run(toy, {}, Inputs(folders), tmp_path / "a", "quick", 3, SETTINGS, {}, None)
     assert not list(tmp_path.iterdir())
 

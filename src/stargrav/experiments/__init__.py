@@ -6,17 +6,17 @@ from importlib import import_module
 
 from stargrav.experiments.spec import Experiment
 
-PROGRAMMES = ("distill",)
+MODULES = ("distill",)
 
 
 def registry() -> dict[str, Experiment]:
-    """All experiments by name, in the order of their programmes."""
+    """All experiments by name, in the order of their modules."""
     found: dict[str, Experiment] = {}
-    for programme in PROGRAMMES:
-        module = import_module(f"{__name__}.{programme}")
+    for part in MODULES:
+        module = import_module(f"{__name__}.{part}")
         for name, value in vars(module).items():
             if isinstance(value, Experiment):
                 if value.name in found or value.name != name:
-                    raise ValueError(f"{programme}.{name}: two experiments are {value.name}")
+                    raise ValueError(f"{part}.{name}: two experiments are {value.name}")
                 found[name] = value
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from stargrav.experiments.spec import (
     Count,
     Fraction,
+    Noise,
     NonNegative,
     Rate,
     at_least,
@@ -16,7 +17,7 @@ from stargrav.experiments.table import Table
 from stargrav.models.probes import lightgbm, ols, ridge
 
 SIZES = (1_000, 32_000, 100_000)
-NEEDS = ("dataset", "train@teacher", "latents")
+NEEDS = ("dataset", "train@teacher", "latents@base")
 
 
 @experiment(
@@ -35,9 +36,11 @@ NEEDS = ("dataset", "train@teacher", "latents")
     figures=("scores", "predicted", "residual"),
     serves="log_g,ridge,all",
 )
-def linear_probe(alpha: NonNegative = 1e-3, leaves: Count = 15, trees: Count = 50) -> Table:
+def linear_probe(
+    alpha: NonNegative = 1e-3, leaves: Count = 15, trees: Count = 50, noise_level: Noise = 1.0
+) -> Table:
     """Each label from enc_last + global_mean, by OLS, Ridge and LightGBM at growing sizes."""
-    z = latents("enc_last", "global_mean")
+    z = latents("enc_last", "global_mean", noise_level)
     table = over(
         label=z.varying_labels(judged="log_g"),
         probe={"ols": ols(), "ridge": ridge(alpha), "lightgbm": lightgbm(leaves, trees)},
@@ -73,9 +76,10 @@ def encoder_mlp(
     epochs: Count = 200,
     patience: Count = 15,
     fresh_noise: bool = False,
+    noise_level: Noise = 1.0,
 ) -> Table:
     """log g from enc_pre_latent + seg_mean_8, by Ridge and by a network on the same latents."""
-    z = latents("enc_pre_latent", "seg_mean_8")
+    z = latents("enc_pre_latent", "seg_mean_8", noise_level)
     mlp = Mlp(
         widths, dropout, learning_rate, weight_decay, batch_size, epochs, patience, fresh_noise
     )

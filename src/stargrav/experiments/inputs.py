@@ -12,9 +12,10 @@ import torch
 
 from stargrav import models
 from stargrav.data import store
-from stargrav.data.loader import NoisySpectra
+from stargrav.data.loader import Clean, NoisySpectra
 from stargrav.errors import InputError
 from stargrav.files import hash_tree
+from stargrav.inference.draws import pixels
 from stargrav.inference.fresh import FreshLatents
 from stargrav.inference.latents import read_latents, read_manifest
 from stargrav.labels import LABELS
@@ -32,6 +33,9 @@ class Part:
         readout: layer and pooling that the features were read from.
         index: (n,) rows of the stars in the data set of the split.
         path: file of that data set, named in errors.
+        noise_level: of the spectra that the features were read from.
+        teacher: that read them, where they are latents.
+        error: kind of error that is reported with the noisy flux; the data set's own if None.
     """
 
     features: np.ndarray
@@ -39,6 +43,9 @@ class Part:
     readout: tuple[str, str]
     index: np.ndarray
     path: Path
+    noise_level: float = 1.0
+    teacher: str = "teacher"
+    error: str | None = None
 
     def __len__(self) -> int:
         return self.features.shape[1]
@@ -47,7 +54,7 @@ class Part:
         """n random stars in all their draws; a smaller sample is part of a larger one."""
         if n >= len(self):
             return self
-        rows = np.sort(np.random.default_rng([seed, len(self)]).permutation(len(self))[:n])
+        rows = sampled_rows(len(self), n, seed)
         stars = {name: column[rows] for name, column in self.stars.items()}
         return replace(self, features=self.features[:, rows], stars=stars, index=self.index[rows])
 
@@ -72,6 +79,13 @@ class Part:
         if not self.varies(label):
             found = f"{self.stars[label][0]:g} for all {len(self)} stars"
             raise InputError(self.path, f"{store.STARS}/{label}", found, "a label that varies")
+
+
+def sampled_rows(total: int, n: int, seed: int) -> np.ndarray:
+    """n random rows of a split in ascending order; the rows of a smaller n are among them."""
+    if n >= total:
+        return np.arange(total)
+    return np.sort(np.random.default_rng([seed, total]).permutation(total)[:n])
 
 
 class Parts(NamedTuple):
@@ -104,10 +118,12 @@ class Inputs:
     """The artifacts of the pipeline.
 
     Args:
-        folders: stage name (`dataset`, `train@teacher`, `latents`) -> its folder.
+        folders: stage name (`dataset`, `train@teacher`, `latents@base`) -> its folder.
+        seed: of the fixed noise of spectra, that of the pipeline.
     """
 
     folders: Mapping[str, Path]
+    seed: int = 42
 
     def folder(self, stage: str) -> Path:
         """The folder of a stage.
@@ -119,30 +135,71 @@ class Inputs:
             raise InputError(self.folders.get(stage, stage), stage, "nothing", "its folder")
         return self.folders[stage]
 
-    def latents(self, layer: str, pooling: str) -> Parts:
-        """The teacher's latents of the three splits, with the labels of their stars.
+    def latents(
+        self, layer: str, pooling: str, noise_level: float = 1.0, teacher: str = "teacher"
+    ) -> Parts:
+        """A teacher's latents of the three splits, with the labels of their stars.
 
         Args:
             layer: of `models.blindspot.LAYERS`.
             pooling: `global_mean`, `mean_max` or `seg_mean_K`.
+            noise_level: of the spectra that they were read from.
+            teacher: which was trained by the stage `train@<teacher>`.
 
         Raises:
             InputError: no such latents are stored, or not those of this data set.
         """
-        made_from = read_manifest(self.folder("latents")).get("dataset")
+        folder = self._stored(layer, pooling, noise_level, f"train@{teacher}")
+        made_from = read_manifest(folder).get("dataset")
         if made_from is not None and made_from != hash_tree(self.folder("dataset")):
             expected = f"those of {self.folder('dataset')}"
-            raise InputError(self.folder("latents"), "dataset", "another one's latents", expected)
+            raise InputError(folder, "dataset", "another one's latents", expected)
         parts = []
         for split in Parts._fields:
-            features = read_latents(self.folder("latents"), layer, pooling, split)
-            path = self.folder("dataset") / f"{split}.h5"
-            stars = store.read_spectra(path).stars
-            if len(stars) != features.shape[1]:
-                found = f"{features.shape[1]} latents"
-                raise InputError(self.folder("latents"), split, found, f"{len(stars)}, as stars")
-            columns = {name: stars[name].to_numpy(float) for name in COLUMNS if name in stars}
-            parts.append(Part(features, columns, (layer, pooling), np.arange(len(stars)), path))
+            features = read_latents(folder, layer, pooling, split)
+            part = self._part(split, features, noise_level, (layer, pooling), teacher)
+            if len(part.stars["log_g"]) != len(part):
+                found = f"{len(part)} latents"
+                raise InputError(folder, split, found, f"{len(part.stars['log_g'])}, as stars")
+            parts.append(part)
+        return Parts(*parts)
+
+    def spectra(
+        self,
+        *inputs: str,
+        noise_level: float = 1.0,
+        error: str | None = None,
+        stars: int | None = None,
+        draws: int = 1,
+    ) -> Parts:
+        """Pixels of the three splits, with the very noise that the latents were read from.
+
+        Args:
+            inputs: what is laid side by side, in this order: `flux` (noisy), `error`, `log_error`
+                (decimal), `whitened` (flux / error).
+            noise_level: of the noisy flux.
+            error: `noiseless` or `observed`; as the data set has it if None.
+            stars: of train, a random sample as `Part.sample` draws it; all if None.
+            draws: of noise in train; valid and test have one.
+
+        Raises:
+            InputError: there is no such input, or the conditions of observed errors are not known.
+        """
+        parts = []
+        for split in Parts._fields:
+            whole = store.read_spectra(self.folder("dataset") / f"{split}.h5")
+            seen = whole if error is None else replace(whole, error_kind=error)
+            rows = np.arange(len(whole))
+            if split == "train" and stars is not None:
+                rows = sampled_rows(len(whole), stars, self.seed)
+            clean = Clean(seen)
+            features = [
+                pixels(clean, rows, inputs, noise_level, self.seed, draw)
+                for draw in range(draws if split == "train" else 1)
+            ]
+            parts.append(
+                self._part(split, np.stack(features), noise_level, rows=rows, error=error)
+            )
         return Parts(*parts)
 
     def fresh_latents(
@@ -156,14 +213,44 @@ class Inputs:
             batch_size: stars in a batch.
             device: where noise is drawn and the teacher runs.
         """
-        folder = self.folder("train@teacher")
+        folder = self.folder(f"train@{train.teacher}")
         spectra = NoisySpectra(
-            store.read_spectra(self.folder("dataset") / "train.h5"),
+            store.read_spectra(train.path),
             batch_size,
-            read_manifest(self.folder("latents"))["noise_level"],
+            train.noise_level,
             rows=train.index,
             shuffle=True,
             generator=torch.Generator(device),
             device=device,
         )
         return FreshLatents(spectra, models.load(folder), train.readout, target)
+
+    def _stored(self, layer: str, pooling: str, noise_level: float, trained: str) -> Path:
+        """The folder of one noise level of a set of latents."""
+        found = {}
+        for stage in (name for name in self.folders if name.startswith("latents@")):
+            for folder in sorted(self.folder(stage).glob("*/")):
+                manifest = read_manifest(folder)
+                has = [layer, pooling] in manifest["readouts"]
+                same = manifest.get("trained", trained) == trained
+                if has and same and manifest["noise_level"] == noise_level:
+                    return folder
+                found[str(folder)] = None
+        wanted = f"{layer}+{pooling} of {trained} at noise level {noise_level:g}"
+        raise InputError("latents", "manifest.json", ", ".join(found) or "no latents", wanted)
+
+    def _part(
+        self,
+        split: str,
+        features: np.ndarray,
+        noise_level: float,
+        readout: tuple[str, str] = ("spectrum", "pixels"),
+        teacher: str = "teacher",
+        rows: np.ndarray | None = None,
+        error: str | None = None,
+    ) -> Part:
+        path = self.folder("dataset") / f"{split}.h5"
+        table = store.read_spectra(path).stars
+        rows = np.arange(len(table)) if rows is None else rows
+        stars = {name: table[name].to_numpy(float)[rows] for name in COLUMNS if name in table}
+        return Part(features, stars, readout, rows, path, noise_level, teacher, error)

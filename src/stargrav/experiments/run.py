@@ -38,7 +38,6 @@ from stargrav.experiments.spec import Experiment
 from stargrav.experiments.steps import Bench, Fitted, bench
 from stargrav.files import whole
 from stargrav.inference import served
-from stargrav.inference.latents import MANIFEST, read_manifest
 from stargrav.models.probes import as_head
 
 MADE_UP_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # by MLflow, for a run without one
@@ -152,6 +151,7 @@ def log_stage(
         if history.is_file():
             _log_history(pd.read_csv(history).assign(case=name), name)
 
+
 def find_runs(found: Iterable[Result], tracking_uri: str) -> dict[str, str]:
     """The latest MLflow run that shows each stored result; none where it was logged elsewhere.
 
@@ -182,7 +182,6 @@ def _criterion_tags(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         (f"criterion.{number}", criterion_text(criterion))
         for number, criterion in enumerate(summary["criteria"], start=1)
     ]
-
 
 
 @contextmanager
@@ -226,8 +225,6 @@ def _conditions(settings: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         magnitude = f"{low:.1f}" if low == high else f"{low:.1f} to {high:.1f}"
     conditions = {"source": settings.get("source", "not known"), "magnitude": magnitude}
     conditions["error"] = spectra.error_kind
-    if (inputs.folders.get("latents", Path("missing")) / MANIFEST).is_file():
-        conditions["noise_level"] = read_manifest(inputs.folder("latents"))["noise_level"]
     return conditions
 
 

@@ -38,6 +38,7 @@ Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0)]
+Noise = Annotated[float, Field(ge=0, le=2)]  # in units of the error
 
 _METRIC = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?:\[[^\[\]]*\])?(?!\w|\s*\()")
 _OPERATIONS = {

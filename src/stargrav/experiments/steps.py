@@ -25,7 +25,7 @@ from stargrav.training.device import device
 from stargrav.training.fit import Plan
 from stargrav.training.head import train_head
 
-__all__ = ["Mlp", "fit", "latents", "over", "predict", "score", "training_sizes"]
+__all__ = ["Mlp", "fit", "latents", "over", "predict", "score", "spectra", "training_sizes"]
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,21 @@ def bench(found: Bench) -> Iterator[None]:
         _BENCH.reset(token)
 
 
-def latents(layer: str, pooling: str) -> Parts:
-    """The teacher's latents of the three splits; see `Inputs.latents`."""
-    return _BENCH.get().inputs.latents(layer, pooling)
+def latents(layer: str, pooling: str, noise_level: float = 1.0, teacher: str = "teacher") -> Parts:
+    """A teacher's latents of the three splits; see `Inputs.latents`."""
+    return _BENCH.get().inputs.latents(layer, pooling, noise_level, teacher)
+
+
+def spectra(
+    *inputs: str,
+    noise_level: float = 1.0,
+    error: str | None = None,
+    stars: int | None = None,
+    draws: int = 1,
+) -> Parts:
+    """Pixels of the three splits; see `Inputs.spectra`."""
+    found = _BENCH.get().inputs
+    return found.spectra(*inputs, noise_level=noise_level, error=error, stars=stars, draws=draws)
 
 
 def training_sizes(train: Part, sizes: Sequence[int]) -> dict[str, Part]:

@@ -22,9 +22,9 @@ import torch
 
 from stargrav.data.loader import Clean
 from stargrav.errors import InputError
+from stargrav.inference.draws import noisy_draw
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.pooling import pool, size
-from stargrav.observation.noise import fixed_noise, observe
 from stargrav.spectrum import Spectra
 
 MANIFEST = "manifest.json"
@@ -162,17 +162,13 @@ def _passes(
     device: torch.device | str,
 ) -> Iterable[tuple[slice, dict[tuple[str, str], np.ndarray]]]:
     """Rows of the stored arrays, and what belongs there."""
-    count, pixels = spectra.flux.shape
-    clean, ids = Clean(spectra), spectra.ids
+    count = len(spectra)
+    clean = Clean(spectra)
     names = {layer for layer, _ in readouts}
     for start in range(0, count, batch_size):
         stop = min(start + batch_size, count)
-        flux, sigma, photons = clean(slice(start, stop))
         for draw in range(draws):
-            noise = np.stack([fixed_noise(seed + draw, star, pixels) for star in ids[start:stop]])
-            noisy, error = observe(
-                flux, sigma, noise_level, torch.from_numpy(noise), photon_variance=photons
-            )
+            noisy, error = noisy_draw(clean, slice(start, stop), noise_level, seed, draw)
             with torch.inference_mode():
                 layers = teacher.layers(noisy.to(device), error.to(device), names)
                 latents = {

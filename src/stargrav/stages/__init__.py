@@ -14,7 +14,11 @@ MODULES = {
     "train@teacher": "teacher",
     "train@teacher_no_error": "teacher",
     "train@teacher_observed": "teacher",
-    "latents": "latents",
+    "latents@base": "latents",
+    "latents@layers": "latents",
+    "latents@noise": "latents",
+    "latents@no_error": "latents",
+    "latents@observed": "latents",
 }
 
 
