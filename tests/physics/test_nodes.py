@@ -168,3 +168,13 @@ def test_processes_give_what_one_gives(tmp_path):
     spectrum = one.flux_at(torch.tensor([[5500.0, 4.0, 0, 0, 0]], dtype=torch.float64))[0]
     triplet = torch.argmin(torch.abs(one.wave - 8544.44))
     assert spectrum[triplet] < 0.7 < 0.9 < spectrum.median() < 1.1
+
+
+def test_spectra_of_several_processes_come_in_the_order_of_their_labels():
+    labels = np.array([[t, 4.0, 0, 0, 0] for t in (6000, 4500, 5200, 4800)])
+    make = partial(synthesis.Synthesizer, synthesis.WAVE[10_000:10_040], molecules=False)
+    expected = np.stack([make()(row) for row in labels])
+    for processes in (1, 2):
+        found = np.stack(list(nodes.spectra(labels, processes, make)))
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert expected[:, 0].argsort().tolist() == [1, 3, 2, 0]

@@ -156,6 +156,26 @@ def build_library(
     return Library.from_grid(library_wave(), flux, labels, n_components, RESOLUTION)
 
 
+def spectra(
+    labels: np.ndarray, processes: int, make_synthesizer: SynthesizerFactory
+) -> Iterator[np.ndarray]:
+    """Synthesised fluxes, one after the other in the order of their labels.
+
+    Args:
+        labels: (n, 5), order `LABELS`.
+        processes: see `build_library`.
+        make_synthesizer: see `build_library`; on any wavelengths.
+
+    Yields:
+        (m,) flux as the synthesiser gives it.
+    """
+    if processes == 1:
+        yield from map(make_synthesizer(), labels)
+        return
+    with _synthesizers(processes, make_synthesizer) as pool:
+        yield from pool.map(_spectrum, labels)
+
+
 def _compute(
     todo: Sequence[tuple[np.ndarray, Path]], processes: int, make: SynthesizerFactory
 ) -> Iterator[int]:
@@ -167,16 +187,9 @@ def _compute(
         for labels, path in todo:
             yield _compute_part(synthesize, labels, path)
         return
-    with (
-        _worker_environment(),
-        ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (make,)) as pool,
-    ):
-        try:
-            for done in as_completed([pool.submit(_work, *part) for part in todo]):
-                yield done.result()
-        except BaseException:  # parts under way are finished and kept, the others dropped
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with _synthesizers(processes, make) as pool:
+        for done in as_completed([pool.submit(_work, *part) for part in todo]):
+            yield done.result()
 
 
 def _compute_part(synthesize: Synthesize, labels: np.ndarray, path: Path) -> int:
@@ -189,6 +202,20 @@ def _compute_part(synthesize: Synthesize, labels: np.ndarray, path: Path) -> int
     return len(labels)
 
 
+@contextmanager
+def _synthesizers(processes: int, make: SynthesizerFactory) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes, each with a synthesiser of its own."""
+    with (
+        _worker_environment(),
+        ProcessPoolExecutor(processes, get_context("spawn"), _start_worker, (make,)) as pool,
+    ):
+        try:
+            yield pool
+        except BaseException:  # what is under way is finished, the rest dropped
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 def _start_worker(make: SynthesizerFactory) -> None:
     """Leave Ctrl-C to the parent, and end with it however it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -198,6 +225,10 @@ def _start_worker(make: SynthesizerFactory) -> None:
 
 def _work(labels: np.ndarray, path: Path) -> int:
     return _compute_part(_worker["synthesize"], labels, path)
+
+
+def _spectrum(labels: np.ndarray) -> np.ndarray:
+    return _worker["synthesize"](labels)
 
 
 def _end_with_parent() -> None:

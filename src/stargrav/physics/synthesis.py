@@ -19,6 +19,13 @@ from stargrav.physics.molecules import MICROTURBULENCE_KM_S
 RESOLUTION = 100_000  # sampling, lambda / d lambda
 LOW, HIGH = 7090.0, 8860.0  # A, vacuum
 WAVE = LOW * np.exp(np.arange(np.ceil(np.log(HIGH / LOW) * RESOLUTION) + 1) / RESOLUTION)
+RANGES = {  # of labels for which this is meant, a little beyond those that Stargrav works with
+    "T_eff": (3500.0, 7000.0),
+    "log_g": (0.5, 5.5),
+    "M_H": (-3.0, 1.0),
+    "a_M": (-0.5, 0.75),
+    "C_M": (-1.0, 0.75),
+}
 _MOLECULES = molecules.MOLECULES
 _COARSE_STEP = 10.0  # A, continuum
 
