@@ -27,10 +27,10 @@ def test_stages_entry_points_and_parameters_agree():
     commands = {body["command"] for body in entry_points.values()}
     for name in MODULES:
         assert name in graph
-        assert f"stargrav stage {name}" in commands
+        assert f"PYTHONPATH=src stargrav stage {name}" in commands
     for name, experiment in registry().items():
         assert experiment.stage in graph
-        assert entry_points[name]["command"] == f"stargrav run {name}"
+        assert entry_points[name]["command"] == f"PYTHONPATH=src stargrav run {name}"
         assert name in yaml.safe_load((ROOT / "params.yaml").read_text())["experiments"]
 
 

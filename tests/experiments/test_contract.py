@@ -51,7 +51,7 @@ def read(name):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_is_an_entry_point_a_stage_and_a_section(name):
     entry = read("MLproject")["entry_points"][name]["command"]
-    assert entry.split() == ["stargrav", "run", name]
+    assert entry.split() == ["PYTHONPATH=src", "stargrav", "run", name]
     assert name in read("params.yaml")["experiments"]
     stage = read("dvc.yaml")["stages"][EXPERIMENTS[name].programme]["foreach"][name]
     assert stage["module"] == EXPERIMENTS[name].module
@@ -65,15 +65,16 @@ def test_nothing_is_declared_for_experiments_that_do_not_exist():
     for programme in programmes:
         named |= set(read("dvc.yaml")["stages"][programme]["foreach"])
     commands = (entry["command"].split() for entry in read("MLproject")["entry_points"].values())
-    named |= {words[2] for words in commands if words[1] == "run"}
-    assert named <= set(EXPERIMENTS)
+    run = {words[-1] for words in commands if "run" in words}
+    assert named | run <= set(EXPERIMENTS) and len(run) == len(EXPERIMENTS)
 
 
 @pytest.mark.parametrize("profile", settings.PROFILES)
 def test_parameters_of_params_yaml_are_those_of_the_experiments(profile):
     chosen = settings.load(ROOT / "params.yaml", {"profile": profile}).experiments
     for name, parameters in chosen.items():
-        EXPERIMENTS[name].resolve(parameters, "params.yaml")
+        resolved = EXPERIMENTS[name].resolve(parameters, "params.yaml")
+        assert set(parameters) <= set(resolved), name
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=list(EXPERIMENTS))
