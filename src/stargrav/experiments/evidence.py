@@ -65,12 +65,16 @@ class Found:
     paired: bool = True
     why: str = ""
 
-    def __str__(self) -> str:
-        said = f"{self.finding.experiment}: {self.finding.criterion}"
+    @property
+    def said(self) -> str:
+        """What was found: value, interval and state, or what is missing."""
         if self.state == MISSING:
-            return f"{said}: missing, {self.why}"
+            return f"missing, {self.why}"
         wide = "" if self.paired else " (unpaired)"
-        return f"{said}: {interval(self.found)}{wide}, {self.state}"
+        return f"{interval(self.found)}{wide}, {self.state}"
+
+    def __str__(self) -> str:
+        return f"{self.finding.experiment}: {self.finding.criterion}: {self.said}"
 
 
 class Evidence:
