@@ -1,86 +1,111 @@
-"""The verdict page: what each experiment claims, what was found, what that decides.
+"""The verdict pages: what each experiment claims, what was found, what that decides.
 
-Written from the stored results alone; the same results give the same bytes.
+Written from the stored results alone, as Markdown with all tables and figures and as one HTML
+page with the decisions; the same results give the same bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from stargrav.errors import InputError
-from stargrav.experiments import registry
+from stargrav.experiments.advice import GROUPS, next_runs
+from stargrav.experiments.decisions import TREES
+from stargrav.experiments.evidence import Evidence, Walk, answer
 from stargrav.experiments.figures import draw
-from stargrav.experiments.present import conditions_text, interval, rows
+from stargrav.experiments.flow import flow
+from stargrav.experiments.present import conditions_text, rows
 from stargrav.experiments.results import Result
 from stargrav.experiments.spec import Experiment
+from stargrav.experiments.verdicts import verdict_rows
 from stargrav.files import whole
+from stargrav.page import page
+from stargrav.plots.style import save
 
 INTRODUCTION = """\
-# Results
-
-Written by `stargrav report` from the stored results; do not edit. A value stands with its 95 %
-bootstrap interval over the test stars; differences and ratios of models are paired, star by star.
-A verdict is *pass* where the whole interval meets the criterion, *fail* where none of it does,
-*inconclusive* in between; runs of the `quick` profile are not judged. *Published* is what earlier
-work reached on the real BOSZ-PFS data set at full size: a mark to pass, not a value to reproduce.
-"""
+A value stands with its 95 % bootstrap interval over the test stars; differences and ratios of
+models are paired, star by star. A verdict is pass where the whole interval meets the criterion,
+fail where none of it does, inconclusive in between; runs of the quick profile are not judged.
+Published is what earlier work reached on the real BOSZ-PFS data set at full size: a mark to pass,
+not a value to reproduce."""
 
 
 def write_report(results_dir: Path, out: Path) -> Path:
-    """Write the verdict page and its figures.
+    """Write the verdict pages and their figures.
 
     Args:
         results_dir: holds one result folder per experiment, by name.
-        out: the page, such as docs/results.md; figures go to `figures/` beside it, whose
-            content is replaced.
+        out: the Markdown page, such as docs/results.md; the HTML page goes beside it under the
+            same name, figures to `figures/`, whose content is replaced.
 
     Raises:
         InputError: no experiment has a result, or one cannot be read.
     """
-    experiments = registry()
-    found = {
-        name: Result(results_dir / name)
-        for name in experiments
-        if (results_dir / name / "metrics.json").is_file()
-    }
+    evidence = Evidence(results_dir)
+    experiments, found = evidence.experiments, evidence.results
     if not found:
         raise InputError(results_dir, "folder", "no results", "folders with a metrics.json")
-    sections = [INTRODUCTION, _verdicts(experiments, found), _missing(experiments, found)]
+    walks = [evidence.walk(tree) for tree in TREES]
+    head = "# Results\n\nWritten by `stargrav report` from the stored results; do not edit. "
+    head += f"[One page with the decisions]({out.stem}.html).\n\n{INTRODUCTION}\n"
+    sections = [head, _verdicts(experiments, found), _missing(experiments, found)]
+    sections.append(_decisions(evidence, walks))
     out.parent.mkdir(parents=True, exist_ok=True)
     with whole(out.parent / "figures") as folder:
+        (folder / "trees").mkdir()
+        for walk in walks:
+            save(flow(walk, evidence), folder / "trees" / f"{walk.tree.name}.png")
         for name, result in found.items():
             draw(result, experiments[name].figures, folder / name)
             sections.append(_section(experiments[name], result))
-    aside = out.with_name(f".{out.name}.partial")
-    aside.write_text("\n".join(section for section in sections if section))
-    aside.replace(out)
+        html = page(INTRODUCTION, evidence, walks, folder)
+    _write(out, "\n".join(section for section in sections if section))
+    _write(out.with_suffix(".html"), html)
     return out
 
 
-def _verdicts(experiments: dict[str, Experiment], found: dict[str, Result]) -> str:
-    lines = []
-    for name, result in found.items():
-        link = f"[`{name}`](#{name})"
-        for criterion in result.summary["criteria"]:
-            published = criterion["published"]
-            lines.append(
-                (
-                    experiments[name].plan,
-                    link,
-                    f"`{criterion['criterion']}`",
-                    interval(criterion),
-                    "" if published is None else f"{published:.4g}",
-                    f"**{criterion['verdict']}**",
-                )
-            )
-    header = ("plan", "experiment", "criterion", "found", "published", "verdict")
+def _verdicts(experiments: Mapping[str, Experiment], found: Mapping[str, Result]) -> str:
+    header = ("plan", "experiment", "criterion", "found", "published", "efficiency", "verdict")
+    lines = [
+        (
+            experiments[name].plan,
+            f"[`{name}`](#{name})",
+            f"`{row.criterion}`",
+            row.ours,
+            row.published,
+            row.efficiency,
+            f"**{row.verdict}**",
+        )
+        for name, result in found.items()
+        for row in verdict_rows(experiments[name], result)
+    ]
     return "## Verdicts\n\n" + _markdown(header, lines)
 
 
 def _missing(experiments: dict[str, Experiment], found: dict[str, Result]) -> str:
     missing = [f"`{name}` ({e.plan})" for name, e in experiments.items() if name not in found]
     return f"No result yet, so nothing is said about: {', '.join(missing)}.\n" if missing else ""
+
+
+def _decisions(evidence: Evidence, walks: Sequence[Walk]) -> str:
+    """The trees as pictures, what they come to, what to run next; then sentence by sentence."""
+    parts = ["## Decisions\n"]
+    for walk in walks:
+        last = walk.steps[-1].node.asks
+        said = walk.leaf.concludes if walk.leaf else f"open, evidence is missing for “{last}”"
+        parts += [f"**{walk.tree.asks}** {said}.\n"]
+        parts += [f"![{walk.tree.asks}](figures/trees/{walk.tree.name}.png)\n"]
+    parts += ["What to run next:\n"]
+    parts += [f"- `stargrav run {run}`: {'; '.join(w)}" for run, w in next_runs(walks).items()]
+    lines = []
+    for propositions in GROUPS.values():
+        for proposition in propositions:
+            state, found = evidence.decide(proposition.rests_on)
+            on = "<br>".join(f"{f.finding.experiment}: {f.said}" for f in found)
+            state = f"**{answer(proposition, state)}**"
+            lines.append((proposition.name, proposition.says, on, state))
+    return "\n".join([*parts, "", _markdown(("", "says", "found", "state"), lines)])
 
 
 def _section(experiment: Experiment, result: Result) -> str:
@@ -103,3 +128,10 @@ def _section(experiment: Experiment, result: Result) -> str:
 def _markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     body = [header, ["---"] * len(header), *lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in body) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file aside, then give it its name."""
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_text(text)
+    aside.replace(path)

@@ -26,12 +26,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Proposition:
-    """A sentence that the findings decide: it holds when all of them pass.
+    """A sentence that the findings decide.
+
+    When all of them pass, a hypothesis is supported, a question answered with yes, a risk averted.
 
     Attributes:
         name: such as H1; its letter says whether it is a hypothesis, a question or a risk.
         says: one sentence that may turn out wrong.
-        rests_on: what has to be found for it to hold.
+        rests_on: what decides it.
     """
 
     name: str
@@ -180,12 +182,14 @@ QUESTIONS = (
     Proposition("Q6", "Does a label loss beside distillation gain log g?", (JOINT_GAINS,)),
 )
 RISKS = (
-    Proposition("R1", "The error array alone does not tell log g", (ERROR_ALONE,)),
-    Proposition("R2", "The teacher's latent does not hang on its error input", (ERROR_UNUSED,)),
-    Proposition("R3", "Test stars do not leak: permuted labels give nothing", (SHUFFLED_LABELS,)),
-    Proposition("R4", "Pooling keeps what flux tells of log g", (LATENT_KEEPS,)),
-    Proposition("R5", "The student stands other noise than it learnt from", (NOISE_SHIFT,)),
-    Proposition("R6", "Untuned heads are near their best", (TUNED_LIGHTGBM, TUNED_MLP)),
+    Proposition("R1", "The error array alone tells log g", (ERROR_ALONE,)),
+    Proposition("R2", "The teacher's latent hangs on its error input", (ERROR_UNUSED,)),
+    Proposition(
+        "R3", "Test stars leak, so that permuted labels give something", (SHUFFLED_LABELS,)
+    ),
+    Proposition("R4", "Pooling loses what flux tells of log g", (LATENT_KEEPS,)),
+    Proposition("R5", "The student fails at other noise than it learnt from", (NOISE_SHIFT,)),
+    Proposition("R6", "What is compared is the tuning of heads", (TUNED_LIGHTGBM, TUNED_MLP)),
 )
 
 # --- the three trees ----------------------------------------------------------------------------
