@@ -15,4 +15,6 @@ HC_CM_K = 1.438_776_877
 EV_WAVENUMBER = 8_065.543_937
 RYDBERG_EV = 13.605_693_122_994
 AB_ZERO_POINT_JY = 3_631.0
+# integrated cross section of a classical oscillator, pi e^2 / (m_e c)
+CLASSICAL_CM2_HZ = math.pi * ELECTRON_CHARGE_ESU**2 / (ELECTRON_MASS_G * C_CGS)
 FWHM_PER_SIGMA = 2.0 * math.sqrt(2.0 * math.log(2.0))  # of a Gaussian

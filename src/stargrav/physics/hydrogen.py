@@ -30,8 +30,7 @@ from stargrav.constants import (
     ATOMIC_MASS_UNIT_G,
     C_CGS,
     C_KM_S,
-    ELECTRON_CHARGE_ESU,
-    ELECTRON_MASS_G,
+    CLASSICAL_CM2_HZ,
     HC_CM_K,
     K_BOLTZMANN_CGS,
     K_BOLTZMANN_EV,
@@ -42,7 +41,6 @@ from stargrav.physics.opacity import RYDBERG_PER_A, hydrogen_photoionization
 LOWER = 3
 HIGHEST = 40  # beyond it every level counts as dissolved
 EDGE = LOWER**2 / RYDBERG_PER_A  # A, vacuum
-_CLASSICAL = np.pi * ELECTRON_CHARGE_ESU**2 / (ELECTRON_MASS_G * C_CGS)  # cm^2 Hz
 _STEP_KM_S = 4.0
 _NEGLIGIBLE = 1e-3  # of the continuum
 
@@ -245,7 +243,7 @@ def add_lines(
             continue
         present = occupation_probability(upper, temperature, n_e) / survives
         stimulated = -np.expm1(-HC_CM_K / (centre * 1e-8 * temperature))
-        area = _CLASSICAL * oscillator_strength(upper) * lower * present * stimulated
+        area = CLASSICAL_CM2_HZ * oscillator_strength(upper) * lower * present * stimulated
         area = area * (centre * 1e-8) ** 2 / C_CGS * 1e8  # (L,) cm^-1 A
         unit = stark_constant(upper) * field  # (L,) A per beta
         # distance at which the Holtsmark wing 1.5 unit^1.5 / dlambda^2.5 falls below the limit

@@ -28,10 +28,8 @@ from scipy.special import gamma as gamma_function
 from stargrav.constants import (
     ATOMIC_MASS_UNIT_G,
     BOHR_RADIUS_CM,
-    C_CGS,
     C_KM_S,
-    ELECTRON_CHARGE_ESU,
-    ELECTRON_MASS_G,
+    CLASSICAL_CM2_HZ,
     HC_CM_K,
     K_BOLTZMANN_CGS,
     K_BOLTZMANN_EV,
@@ -40,7 +38,6 @@ from stargrav.constants import (
 from stargrav.physics.equation_of_state import State, atomic_mass
 from stargrav.physics.lines import LineList
 
-_CLASSICAL = np.pi * ELECTRON_CHARGE_ESU**2 / (ELECTRON_MASS_G * C_CGS)  # cm^2 Hz
 _NEGLIGIBLE_LINE = 1e-3  # central extinction over the continuum's below which a line is left out
 _NEGLIGIBLE_WING = 1e-4
 _CORE_WIDTHS = 6.0
@@ -138,7 +135,7 @@ class LineExtinction:
         doppler = np.sqrt(doppler + self.microturbulence**2)[which]  # km/s
         ready = np.array([state.density[s] / state.partition[s] for s in self.species])[which]
         wave_cm = lines.wave[:, None] * 1e-8
-        centre = _CLASSICAL / np.sqrt(np.pi) * 10.0 ** lines.log_gf[:, None] * ready
+        centre = CLASSICAL_CM2_HZ / np.sqrt(np.pi) * 10.0 ** lines.log_gf[:, None] * ready
         centre *= np.exp(-lines.e_low[:, None] / kt) * -np.expm1(
             -HC_CM_K / (wave_cm * temperature)
         )
