@@ -1,5 +1,6 @@
 """The command line: what it does, and a user's mistakes in one line with exit code 2."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -198,6 +199,34 @@ def test_run_and_stage_say_what_is_wrong(stargrav, monkeypatch, arguments, field
     code, _, err = stargrav(*arguments)
     assert (code, len(err.splitlines())) == (2, 1)
     assert field in err
+
+
+def test_next_says_what_is_decided_what_is_missing_and_what_to_run(
+    stargrav, tmp_path, monkeypatch
+):
+    for name in ("MLproject", "dvc.yaml"):
+        (tmp_path / name).touch()
+    folder = tmp_path / "artifacts" / "experiments" / "encoder_mlp"
+    folder.mkdir(parents=True)
+    gain = {"criterion": "r2[mlp] - r2[ridge] > 0", "value": 0.1, "low": 0.07, "high": 0.13}
+    summary = {"experiment": "encoder_mlp", "programme": "distill", "verdict": "pass"}
+    summary |= {"metrics": {}, "criteria": [gain], "conditions": {"profile": "laptop"}}
+    (folder / "metrics.json").write_text(json.dumps(summary))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    before = sorted(tmp_path.rglob("*"))
+    code, text, _ = stargrav("next")
+    assert code == 0
+    lines = text.splitlines()
+    question = next(i for i, line in enumerate(lines) if " Q2: " in line)
+    assert lines[question].split()[0] == "yes"
+    assert (
+        "encoder_mlp: r2[mlp] - r2[ridge] > 0: 0.100 [0.070, 0.130], pass" in lines[question + 1]
+    )
+    after = lines[lines.index("Next") :]
+    assert after[1] == "  1. stargrav run linear_probe" and "does Ridge read" in after[2]
+    assert "linear_probe" in lines[-1] and "encoder_mlp" not in lines[-1]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_every_command_explains_itself(stargrav):

@@ -1,6 +1,10 @@
 """The verdict page says what the stored results say, and says what is missing."""
 
 import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -8,15 +12,18 @@ import pytest
 from stargrav import report
 from stargrav.errors import InputError
 from stargrav.experiments import registry
+from stargrav.experiments.advice import GROUPS
 from stargrav.experiments.decisions import TREES
 from stargrav.experiments.results import write
 from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import regression_scores
 from stargrav.report import write_report
 
+PROPOSITIONS = [proposition for group in GROUPS.values() for proposition in group]
 
-@pytest.fixture
-def results(tmp_path):
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
     """A stored result of `encoder_mlp`, as if measured; `linear_probe` was not run."""
     rng = np.random.default_rng(0)
     truth = rng.uniform(1, 5, 200)
@@ -30,15 +37,27 @@ def results(tmp_path):
         found = Prediction("log_g", truth, value, stars)
         scores = regression_scores(truth, value, seed=1)
         case.record(Score(scores, {"n_train": 9}, found, history if case.model == "mlp" else ()))
-    folder = tmp_path / "results" / "encoder_mlp"
-    folder.mkdir(parents=True)
+    folder = tmp_path_factory.mktemp("results") / "encoder_mlp"
+    folder.mkdir()
     conditions = {"profile": "laptop", "seed": 1, "parameters": {"alpha": 0.001}}
     write(folder, registry()["encoder_mlp"], table, conditions)
-    return tmp_path / "results"
+    return folder.parent
 
 
-def test_page_holds_verdict_intervals_and_published_values(results, tmp_path):
-    page = write_report(results, tmp_path / "docs" / "results.md").read_text()
+@pytest.fixture(scope="module")
+def written(results, tmp_path_factory):
+    """The Markdown page of these results; figures and HTML page lie beside it."""
+    return write_report(results, tmp_path_factory.mktemp("docs") / "results.md")
+
+
+@pytest.fixture
+def own(results, tmp_path):
+    """A copy of the results, to be changed."""
+    return Path(shutil.copytree(results, tmp_path / "results"))
+
+
+def test_page_holds_verdict_intervals_and_published_values(results, written):
+    page = written.read_text()
     summary = json.loads((results / "encoder_mlp" / "metrics.json").read_text())
     (criterion,) = summary["criteria"]
     row = next(line for line in page.splitlines() if "r2[mlp] - r2[ridge] > 0" in line)
@@ -49,39 +68,107 @@ def test_page_holds_verdict_intervals_and_published_values(results, tmp_path):
     assert f"{summary['metrics']['rmse[mlp]']['value']:.3f} [" in page and "0.7436" in page
 
 
-def test_missing_evidence_is_named(results, tmp_path):
-    page = write_report(results, tmp_path / "docs" / "results.md").read_text()
+class Reader(HTMLParser):
+    """Tags that are open, what is linked, embedded and named, and the text."""
+
+    EMPTY = ("meta", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.links, self.sources, self.names, self.words = [], [], [], [], []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        found = dict(attrs)
+        self.links += [found["href"]] if "href" in found else []
+        self.sources += [found["src"]] if "src" in found else []
+        self.names += [found["id"]] if "id" in found else []
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture
+def page(written):
+    return Reader(written.with_suffix(".html").read_text())
+
+
+def test_html_page_is_whole_and_needs_nothing_beside_it(page):
+    assert page.open == []
+    assert page.sources and all(s.startswith("data:image/png;base64,") for s in page.sources)
+    inner = {link.removeprefix("#") for link in page.links if link.startswith("#")}
+    assert len(set(page.names)) == len(page.names)
+    assert inner <= set(page.names)
+    outer = [link for link in page.links if not link.startswith("#")]
+    assert all(link.startswith("http://127.0.0.1:5000/#/experiments/1/runs?") for link in outer)
+    assert any("encoder_mlp" in unquote(link) for link in outer)
+
+
+def test_html_page_holds_every_decision_and_verdict(results, page):
+    (criterion,) = json.loads((results / "encoder_mlp" / "metrics.json").read_text())["criteria"]
+    ends = [f"{criterion[end]:.3f}" for end in ("value", "low", "high")]
+    assert f"r2[mlp] - r2[ridge] > 0 {ends[0]} [{ends[1]}, {ends[2]}] 0.0601" in page.text
+    for proposition in PROPOSITIONS:
+        assert f"{proposition.name} {proposition.says}" in page.text
+    for experiment in registry().values():
+        assert f"{experiment.name} {experiment.claim}" in page.text
+    assert "r2[log_g,ridge,all] >= 0.5 … missing" in page.text
+    assert "stargrav run linear_probe it decides:" in page.text
+    assert "Predicted against true log g" in page.text and "Not drawn" in page.text
+    assert len(page.sources) == len(TREES) + 1
+
+
+def test_efficiency_stands_where_it_was_measured(own, tmp_path):
+    path = own / "encoder_mlp" / "metrics.json"
+    summary = json.loads(path.read_text())
+    summary["metrics"]["efficiency[mlp]"] = {"value": 0.7, "low": 0.6, "high": 0.8}
+    path.write_text(json.dumps(summary))
+    out = write_report(own, tmp_path / "docs" / "results.md")
+    assert "| 0.0601 | 0.700 [0.600, 0.800] |" in out.read_text()
+
+
+def test_missing_evidence_is_named(written):
+    page = written.read_text()
     assert "No result yet" in page and "`linear_probe` (distill 1.1)" in page
 
 
-def test_every_figure_that_is_named_is_there(results, tmp_path):
-    out = write_report(results, tmp_path / "docs" / "results.md")
-    named = {
-        line.split("](")[1].rstrip(")") for line in out.read_text().splitlines() if "![" in line
-    }
-    drawn = {p.relative_to(out.parent).as_posix() for p in out.parent.rglob("*.png")}
+def test_every_figure_that_is_named_is_there(written):
+    lines = (line for line in written.read_text().splitlines() if "![" in line)
+    named = {line.split("](")[1].rstrip(")") for line in lines}
+    drawn = {p.relative_to(written.parent).as_posix() for p in written.parent.rglob("*.png")}
     assert named == drawn and len(drawn) == len(registry()["encoder_mlp"].figures) + len(TREES)
 
 
-def test_the_same_results_give_the_same_bytes(results, tmp_path):
-    pages = [write_report(results, tmp_path / name / "results.md").parent for name in "ab"]
-    files = [{p.name: p.read_bytes() for p in page.rglob("*") if p.is_file()} for page in pages]
-    assert files[0] == files[1]
+def test_the_same_results_give_the_same_bytes(own, written, tmp_path):
+    """Read from another place, written to another."""
+    pages = [written.parent, write_report(own, tmp_path / "docs" / "results.md").parent]
+    files = [
+        {p.relative_to(page): p.read_bytes() for p in page.rglob("*") if p.is_file()}
+        for page in pages
+    ]
+    assert files[0] == files[1] and len(files[0]) > len(TREES) + 2
 
 
-def test_an_interrupted_report_leaves_the_old_page(results, tmp_path, monkeypatch):
-    out = write_report(results, tmp_path / "docs" / "results.md")
-    before = out.read_bytes()
+def test_an_interrupted_report_leaves_the_old_pages(own, written, tmp_path, monkeypatch):
+    docs = Path(shutil.copytree(written.parent, tmp_path / "docs"))
+    before = {path: path.read_bytes() for path in docs.rglob("*") if path.is_file()}
+    path = own / "encoder_mlp" / "metrics.json"
+    path.write_text(path.read_text().replace("laptop", "full"))  # there is something new to say
     monkeypatch.setattr(report, "_section", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        write_report(results, out)
-    assert out.read_bytes() == before
-    assert len(list((out.parent / "figures" / "encoder_mlp").iterdir())) == 4
+        write_report(own, docs / written.name)
+    assert all(path.read_bytes() == content for path, content in before.items())
 
 
-def test_what_cannot_be_read_is_named(results, tmp_path):
+def test_what_cannot_be_read_is_named(own, tmp_path):
     with pytest.raises(InputError, match="no results"):
         write_report(tmp_path / "nothing", tmp_path / "results.md")
-    (results / "encoder_mlp" / "metrics.json").write_text("{")
+    (own / "encoder_mlp" / "metrics.json").write_text("{")
     with pytest.raises(InputError, match="encoder_mlp/metrics.json: content"):
-        write_report(results, tmp_path / "results.md")
+        write_report(own, tmp_path / "results.md")

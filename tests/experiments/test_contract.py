@@ -10,6 +10,8 @@ import yaml
 
 from stargrav import settings
 from stargrav.experiments import registry
+from stargrav.experiments.advice import GROUPS
+from stargrav.experiments.decisions import TREES
 from stargrav.experiments.figures import FIGURES
 from stargrav.experiments.run import run
 from stargrav.experiments.spec import matching
@@ -97,6 +99,15 @@ def test_judged_and_published_metrics_are_reported(name, quick):
     assert summary["verdict"] == "not judged"
     for key in [k for c in experiment.accept for k in c.metrics()] + list(experiment.published):
         assert matching(key, summary["metrics"])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_decisions_rest_on_metrics_that_are_reported(name, quick):
+    named = [f for group in GROUPS.values() for proposition in group for f in proposition.rests_on]
+    named += [f for tree in TREES for node in tree.nodes.values() for f in node.findings]
+    for criterion in (finding.criterion for finding in named if finding.experiment == name):
+        for key in criterion.metrics():
+            assert matching(key, quick(name).summary["metrics"])
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -1,5 +1,6 @@
 """The runner: what MLflow gets, what a crash leaves, what is shown again."""
 
+import shutil
 from dataclasses import replace
 
 import mlflow
@@ -11,7 +12,8 @@ from mlflow.tracking import MlflowClient
 from stargrav.errors import InputError
 from stargrav.experiments import run as runner
 from stargrav.experiments.inputs import Inputs, Parts
-from stargrav.experiments.run import log_reused, run
+from stargrav.experiments.results import Result
+from stargrav.experiments.run import find_runs, log_reused, run
 from stargrav.experiments.spec import at_least, experiment
 from stargrav.experiments.steps import Mlp, fit, latents, over, score
 from stargrav.experiments.table import Table
@@ -80,6 +82,21 @@ def test_a_run_shows_what_was_measured(done, store):
     assert tags["hash.code"] == HASHES["code"] and "r2[mlp] >= 0.3" in tags["criterion.1"]
     inputs = {i.dataset.name: i.dataset.digest for i in logged.inputs.dataset_inputs}
     assert inputs == {"dataset": "d" * 36, "latents@base": "l" * 36}
+
+
+def test_the_run_that_shows_a_result_is_found(done, store, tmp_path):
+    _, logged = latest(store, experiment="toy")
+    assert find_runs([done], store) == {"toy": logged.info.run_id}
+    shutil.copytree(done.folder, tmp_path / "other")
+    metrics = tmp_path / "other" / "metrics.json"
+    value = done.summary["criteria"][0]["value"]
+    metrics.write_text(metrics.read_text().replace(str(value), str(value - 0.1)))
+    assert find_runs([Result(tmp_path / "other")], store) == {}
+
+
+def test_looking_for_runs_makes_no_database(done, tmp_path):
+    assert find_runs([done], f"sqlite:///{tmp_path / 'mlflow.db'}") == {}
+    assert not list(tmp_path.iterdir())
 
 
 def test_epochs_and_cases_are_told(done, store):

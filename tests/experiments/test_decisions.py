@@ -1,0 +1,276 @@
+"""The decisions: trees that hang together, evidence that is read as it was measured."""
+
+import itertools
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stargrav import settings
+from stargrav.cli import overrides
+from stargrav.experiments import evidence as evidence_module
+from stargrav.experiments import registry
+from stargrav.experiments.advice import GROUPS, advice, missing_experiments
+from stargrav.experiments.decisions import STAGES, TREES, Finding, Leaf, Node, Proposition, Tree
+from stargrav.experiments.evidence import MISSING, MORE_STARS, Evidence, answer, branch, spanned
+from stargrav.experiments.flow import flow
+from stargrav.experiments.spec import (
+    FAIL,
+    INCONCLUSIVE,
+    NOT_JUDGED,
+    PASS,
+    at_least,
+    evaluate,
+    experiment,
+    more_than,
+)
+from stargrav.experiments.table import over
+from stargrav.metrics.estimate import Estimate
+
+ROOT = Path(__file__).parents[2]
+ANSWERS = (PASS, FAIL, INCONCLUSIVE)
+GAIN = Finding("made_up", more_than("r2[a] - r2[b]", 0.0))
+HIGH = Finding("made_up", at_least("r2[a]", 0.5))
+OTHER = Finding("not_there", at_least("r2[a]", 0.5))
+
+
+def around(value, spread=0.02):
+    return {"value": value, "low": value - spread, "high": value + spread}
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """Stores a made-up experiment's metrics and returns the evidence that there then is."""
+
+    @experiment(plan="distill 0", claim="Made up")
+    def made_up(alpha: float = 1.0):
+        return over(model=["a"])
+
+    monkeypatch.setattr(evidence_module, "registry", lambda: {"made_up": made_up})
+
+    def store(metrics, criteria=(), verdict="pass", profile="laptop"):
+        folder = tmp_path / "made_up"
+        folder.mkdir(exist_ok=True)
+        summary = {"experiment": "made_up", "programme": "distill", "verdict": verdict}
+        summary |= {"metrics": metrics, "criteria": list(criteria), "published": {}}
+        summary |= {"conditions": {"profile": profile, "parameters": {}}, "axes": []}
+        (folder / "metrics.json").write_text(json.dumps(summary))
+        return Evidence(tmp_path)
+
+    return store
+
+
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.name)
+def test_every_answer_leads_downwards_and_every_question_and_conclusion_is_reached(tree):
+    order = list(tree.nodes)
+    reached, ends = {order[0]}, set()
+    for number, name in enumerate(order):
+        assert name in reached, f"nothing leads to {name}"
+        node = tree.nodes[name]
+        for to in (node.passed, node.failed, node.unclear):
+            if isinstance(to, str):
+                assert order.index(to) > number
+                reached.add(to)
+            elif to is not None:
+                ends.add(to.concludes)
+        assert len({node.passed, node.failed}) == 2, "the question decides nothing"
+    assert len(ends) >= 3
+
+
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.name)
+def test_what_a_tree_says_to_run_can_be_run(tree):
+    """Its parameters and settings are known, where the experiment is built."""
+    experiments = registry()
+    leaves = [to for n in tree.nodes.values() for to in (n.passed, n.failed, n.unclear)]
+    for run in (run for leaf in leaves if isinstance(leaf, Leaf) for run in leaf.run):
+        name, *rest = shlex.split(run)
+        own = {}
+        for key, value in overrides(rest).items():
+            if key.split(".")[0] in settings.Settings.model_fields:
+                settings.load(ROOT / "params.yaml", {key: value})
+            else:
+                own[key] = value
+        if name in experiments:
+            experiments[name].resolve(own)
+
+
+def test_names_are_those_of_the_programme():
+    names = [p.name for group in GROUPS.values() for p in group]
+    numbered = [f"{letter}{n}" for letter in "HQR" for n in range(1, 7)]
+    assert names == [*(p.name for p in STAGES), *numbered]
+    assert [p.name for p in STAGES] == [f"Stage {n}" for n in ("1", "1b", "2", "3", "4")]
+
+
+def test_a_paired_interval_is_taken_where_the_experiment_judged_the_same(stored):
+    metrics = {"r2[a]": around(0.56), "r2[b]": around(0.55)}
+    wide = stored(metrics).find(GAIN)
+    assert wide.state == INCONCLUSIVE and not wide.paired and "unpaired" in str(wide)
+    paired = {"criterion": "r2[a] - r2[b] >= -0.1", "value": 0.01, "low": 0.005, "high": 0.015}
+    narrow = stored(metrics, [paired]).find(GAIN)
+    assert narrow.state == PASS and narrow.paired
+    assert "0.010 [0.005, 0.015], pass" in str(narrow)
+
+
+def test_an_expression_within_another_is_not_taken_for_it(stored):
+    judged = {"criterion": "r2[a] - r2[b] > 0", **around(0.3, 0.01)}
+    found = stored({"r2[a]": around(0.8), "r2[b]": around(0.5)}, [judged]).find(HIGH)
+    assert found.found["value"] == 0.8 and found.state == PASS
+
+
+@pytest.mark.parametrize(
+    ("value", "state"), [(0.6, PASS), (0.51, INCONCLUSIVE), (0.49, INCONCLUSIVE), (0.4, FAIL)]
+)
+def test_the_interval_decides_not_the_value(stored, value, state):
+    assert stored({"r2[a]": around(value)}).find(HIGH).state == state
+
+
+def test_what_is_missing_is_named(stored, tmp_path):
+    nothing = Evidence(tmp_path / "nowhere")
+    assert nothing.find(HIGH).why == "not run yet" and nothing.find(OTHER).why == "not built yet"
+    assert stored({"r2[b]": around(0.6)}).find(HIGH).why == "it reports no r2[a]"
+    quick = stored({"r2[a]": around(0.9)}, verdict=NOT_JUDGED, profile="quick").find(HIGH)
+    assert quick.state == MISSING and "quick" in quick.why
+
+
+def test_one_failure_decides_even_if_evidence_is_missing(stored):
+    low, high = stored({"r2[a]": around(0.1)}), {"r2[a]": around(0.9)}
+    assert low.decide([HIGH, OTHER])[0] == low.decide([OTHER, HIGH])[0] == FAIL
+    assert stored(high).decide([HIGH, OTHER])[0] == MISSING
+    assert stored(high | {"r2[b]": around(0.89)}).decide([HIGH, GAIN])[0] == INCONCLUSIVE
+
+
+def test_a_spanned_interval_holds_whatever_the_pairing():
+    """Against draws that are correlated, independent or opposed; the ends are reached."""
+    rng = np.random.default_rng(0)
+    ends = {"r2[a]": (0.5, 0.6), "r2[b]": (0.3, 0.45), "r2[c]": (0.55, 0.7)}
+    metrics = {key: {"value": sum(e) / 2, "low": e[0], "high": e[1]} for key, e in ends.items()}
+    for expression in ("r2[a] - r2[b]", "r2[b] / max(r2[a], r2[c])", "max(r2[*]) * 2 - 1"):
+        found = spanned(at_least(expression, 0), metrics)
+        draws = rng.uniform(size=(3, 4000))
+        draws[:, :8] = np.array(list(itertools.product((0, 1), repeat=3))).T
+        values = evaluate(
+            expression,
+            {
+                key: Estimate(metrics[key]["value"], low + (high - low) * place)
+                for (key, (low, high)), place in zip(ends.items(), draws, strict=True)
+            },
+        )
+        assert found["low"] == pytest.approx(values.draws.min())
+        assert found["high"] == pytest.approx(values.draws.max())
+        assert found["value"] == pytest.approx(values.value)
+
+
+def test_a_ratio_to_what_may_be_nothing_decides_nothing(stored):
+    share = Finding("made_up", at_least("r2[a] / r2[b]", 0.9))
+    assert stored({"r2[a]": around(0.3), "r2[b]": around(0.01)}).find(share).state == INCONCLUSIVE
+    assert stored({"r2[a]": around(0.3), "r2[b]": around(0.2)}).find(share).state == PASS
+
+
+END, OPEN = Leaf("The end", ("made_up --alpha 2",)), Leaf("Another end")
+SMALL = Tree(
+    "small",
+    "Which way?",
+    {
+        "first": Node("Is a high?", (HIGH,), passed="second", failed=OPEN),
+        "second": Node("Is a above b?", (GAIN,), passed=END, failed=OPEN),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "asked", "end", "runs"),
+    [
+        (0.9, 0.5, ["first", "second"], END.concludes, ["made_up --alpha 2"]),
+        (0.9, 0.95, ["first", "second"], OPEN.concludes, []),
+        (0.4, 0.1, ["first"], OPEN.concludes, []),
+        (0.5, 0.1, ["first"], MORE_STARS, ["made_up --splits.test 10000"]),
+        (0.9, 0.9, ["first", "second"], MORE_STARS, ["made_up --splits.test 10000"]),
+    ],
+)
+def test_a_walk_goes_where_the_evidence_leads(stored, a, b, asked, end, runs):
+    walk = stored({"r2[a]": around(a), "r2[b]": around(b)}).walk(SMALL)
+    assert [step.name for step in walk.steps] == asked
+    assert walk.leaf.concludes == end and [run for run, _ in walk.next_runs()] == runs
+
+
+def test_a_walk_without_evidence_ends_in_running_the_experiment(stored):
+    walk = stored({"r2[a]": around(0.9)}).walk(SMALL)
+    assert walk.leaf is None and [step.state for step in walk.steps] == [PASS, MISSING]
+    ((run, why),) = walk.next_runs()
+    assert run == "made_up" and "Is a above b?" in why
+
+
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.name)
+def test_every_state_leads_somewhere(tree):
+    """All ways through a tree end; every conclusion is the end of some."""
+    ends, ways = set(), [next(iter(tree.nodes))]
+    while ways:
+        node = tree.nodes[ways.pop()]
+        for state in ANSWERS:
+            to = branch(node, state, ())
+            if isinstance(to, str):
+                ways.append(to)
+            else:
+                ends.add(to.concludes)
+    declared = {
+        to.concludes
+        for node in tree.nodes.values()
+        for to in (node.passed, node.failed, node.unclear)
+        if isinstance(to, Leaf)
+    }
+    assert declared <= ends <= declared | {MORE_STARS}
+
+
+def test_states_are_put_in_the_words_of_what_is_asked():
+    said = [answer(Proposition(name, "", ()), state) for name in ("H1", "Q1") for state in ANSWERS]
+    assert said == ["supported", "refuted", "undecided", "yes", "no", "open"]
+    assert answer(Proposition("R1", "", ()), PASS) == "averted"
+    assert answer(Proposition("R1", "", ()), FAIL) == "real"
+    assert answer(Proposition("Stage 1", "", ()), FAIL) == FAIL
+    assert answer(Proposition("H1", "", ()), MISSING) == MISSING
+
+
+def test_advice_holds_evidence_run_and_what_to_run_next(tmp_path):
+    nothing = Evidence(tmp_path)
+    text = advice(nothing, {})
+    named = {f.experiment for tree in TREES for n in tree.nodes.values() for f in n.findings}
+    assert named <= set(missing_experiments(nothing))
+    first = [next(iter(tree.nodes.values())).findings[0].experiment for tree in TREES]
+    for number, name in enumerate(first, start=1):
+        assert f"  {number}. stargrav run {name}" in text
+    assert all(name in text.splitlines()[-1] for name in named)
+
+
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.name)
+def test_a_picture_holds_all_questions_and_conclusions_within_its_edges(tree, tmp_path):
+    nothing = Evidence(tmp_path)
+    figure = flow(nothing.walk(tree), nothing)
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    shown = " ".join(" ".join(text.get_text().split()) for text in ax.texts)
+    for node in tree.nodes.values():
+        assert " ".join(node.asks.split()) in shown
+        for to in (node.passed, node.failed):
+            assert isinstance(to, str) or " ".join(to.concludes.split()) in shown
+    assert shown.count("MISSING") == len(tree.nodes) and "run first" in shown
+    box = figure.bbox
+    for text in ax.texts:
+        extent = text.get_window_extent()
+        assert box.x0 <= extent.x0 < extent.x1 <= box.x1, text.get_text()
+        assert box.y0 <= extent.y0 < extent.y1 <= box.y1, text.get_text()
+
+
+def test_text_of_a_picture_stays_in_its_box(tmp_path):
+    nothing = Evidence(tmp_path)
+    for tree in TREES:
+        figure = flow(nothing.walk(tree), nothing)
+        figure.draw_without_rendering()
+        (ax,) = figure.axes
+        boxes = [p.get_window_extent() for p in ax.patches if hasattr(p, "get_boxstyle")]
+        for text in ax.texts:
+            extent = text.get_window_extent()
+            inside = [b for b in boxes if b.x0 <= extent.x0 < b.x1 and b.y0 < extent.y1 <= b.y1]
+            for box in inside:
+                assert extent.x1 <= box.x1 and extent.y0 >= box.y0, text.get_text()
