@@ -108,7 +108,7 @@ def _contents(evidence: Evidence, walks: Sequence[Walk], figures: Path) -> dict[
         "about_efficiency": ABOUT_EFFICIENCY,
         "measured_under": _measured_under(found),
         "experiments": experiments,
-        "next": next_runs(walks),
+        "next": next_runs(walks, evidence),
         "missing": missing_experiments(evidence),
         "trees": [(walk, figures / "trees" / f"{walk.tree.name}.png") for walk in walks],
         "groups": {

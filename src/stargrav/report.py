@@ -96,8 +96,8 @@ def _decisions(evidence: Evidence, walks: Sequence[Walk]) -> str:
         said = walk.leaf.concludes if walk.leaf else f"open, evidence is missing for “{last}”"
         parts += [f"**{walk.tree.asks}** {said}.\n"]
         parts += [f"![{walk.tree.asks}](figures/trees/{walk.tree.name}.png)\n"]
-    parts += ["What to run next:\n"]
-    parts += [f"- `stargrav run {run}`: {'; '.join(w)}" for run, w in next_runs(walks).items()]
+    todo = [f"- `stargrav run {r}`: {'; '.join(w)}" for r, w in next_runs(walks, evidence).items()]
+    parts += ["What to run next:\n", *(todo or ["- nothing"])]
     lines = []
     for propositions in GROUPS.values():
         for proposition in propositions:

@@ -12,7 +12,7 @@ from stargrav import settings
 from stargrav.cli import overrides
 from stargrav.experiments import evidence as evidence_module
 from stargrav.experiments import registry
-from stargrav.experiments.advice import GROUPS, advice, missing_experiments
+from stargrav.experiments.advice import GROUPS, advice, missing_experiments, next_runs
 from stargrav.experiments.decisions import STAGES, TREES, Finding, Leaf, Node, Proposition, Tree
 from stargrav.experiments.evidence import MISSING, MORE_STARS, Evidence, answer, branch, spanned
 from stargrav.experiments.flow import flow
@@ -166,6 +166,17 @@ def test_a_ratio_to_what_may_be_nothing_decides_nothing(stored):
     share = Finding("made_up", at_least("r2[a] / r2[b]", 0.9))
     assert stored({"r2[a]": around(0.3), "r2[b]": around(0.01)}).find(share).state == INCONCLUSIVE
     assert stored({"r2[a]": around(0.3), "r2[b]": around(0.2)}).find(share).state == PASS
+
+
+def test_what_a_conclusion_sends_to_is_not_run_twice(stored):
+    """With its default settings; a run of profile quick does not count."""
+    again = Leaf("The end", ("made_up", "made_up --alpha 2", "not_there"))
+    tree = Tree("small", "?", {"only": Node("Is a high?", (HIGH,), passed=again, failed=OPEN)})
+    evidence = stored({"r2[a]": around(0.9)})
+    runs = next_runs([evidence.walk(tree), evidence.walk(tree)], evidence)
+    assert runs == {name: ["The end"] * 2 for name in ("made_up --alpha 2", "not_there")}
+    quick = stored({"r2[a]": around(0.9)}, verdict=NOT_JUDGED, profile="quick")
+    assert list(next_runs([quick.walk(tree)], quick)) == ["made_up"]
 
 
 END, OPEN = Leaf("The end", ("made_up --alpha 2",)), Leaf("Another end")

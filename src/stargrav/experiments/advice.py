@@ -24,19 +24,23 @@ def advice(evidence: Evidence, runs: Mapping[str, str]) -> str:
         lines += ["", title, *_propositions(propositions, evidence, runs)]
     for walk in walks:
         lines += ["", walk.tree.asks, *_walk(walk, runs)]
-    lines += ["", "Next", *_next(next_runs(walks), evidence)]
+    lines += ["", "Next", *_next(next_runs(walks, evidence), evidence)]
     missing = missing_experiments(evidence)
     if missing:
         lines += ["", f"Without a result that could decide: {', '.join(missing)}"]
     return "\n".join(lines[1:])
 
 
-def next_runs(walks: Iterable[Walk]) -> dict[str, list[str]]:
-    """What to run next, as arguments of ``stargrav run``, with the reasons, tree by tree."""
+def next_runs(walks: Iterable[Walk], evidence: Evidence) -> dict[str, list[str]]:
+    """What to run next, as arguments of ``stargrav run``, with the reasons, tree by tree.
+
+    What a conclusion sends to with the default settings is left out if it has been done.
+    """
     reasons: dict[str, list[str]] = {}
     for walk in walks:
         for run, why in walk.next_runs():
-            reasons.setdefault(run, []).append(why)
+            if not evidence.judged(run):
+                reasons.setdefault(run, []).append(why)
     return reasons
 
 
@@ -81,7 +85,7 @@ def _next(reasons: Mapping[str, Sequence[str]], evidence: Evidence) -> list[str]
         built = run.split()[0] in evidence.experiments
         lines.append(f"  {number}. stargrav run {run}{'' if built else '  (not built yet)'}")
         lines += [f"     {reason}" for reason in why]
-    return lines or ["  nothing: every tree has come to its end"]
+    return lines or ["  nothing: every tree has come to its end, and what follows from it is done"]
 
 
 def _with_run(found: Found, runs: Mapping[str, str]) -> str:

@@ -92,6 +92,10 @@ class Evidence:
             if (results_dir / name / "metrics.json").is_file()
         }
 
+    def judged(self, name: str) -> bool:
+        """Whether an experiment has a result that can decide; one of profile `quick` cannot."""
+        return name in self.results and self.results[name].summary["verdict"] != NOT_JUDGED
+
     def find(self, finding: Finding) -> Found:
         """What is known of a finding.
 
@@ -104,7 +108,7 @@ class Evidence:
         if name not in self.results:
             return Found(finding, MISSING, {}, why="not run yet")
         summary = self.results[name].summary
-        if summary["verdict"] == NOT_JUDGED:
+        if not self.judged(name):
             return Found(
                 finding,
                 MISSING,

@@ -19,13 +19,13 @@ from stargrav.plots.style import COLORS, MUTED
 LOOKS = {  # state -> mark, colour
     "pass": ("✓", COLORS[2]),
     "fail": ("✗", COLORS[1]),
-    "inconclusive": ("?", COLORS[5]),
+    "inconclusive": ("?", COLORS[0]),
     "missing": ("…", MUTED),
 }
 WIDTH = 9.0
 QUESTION, EXIT = (0.75, 4.75), (6.15, 8.9)  # left and right ends of the columns
 SIZE, LINE, PAD, GAP = 8.5, 0.155, 0.09, 0.34  # points; then inches
-PER_INCH, BOLD_PER_INCH = 16.0, 13.6  # characters
+PER_INCH, BOLD_PER_INCH = 16.6, 13.6  # characters
 
 
 @dataclass(frozen=True)
