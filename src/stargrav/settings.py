@@ -96,6 +96,15 @@ class Latents(Section):
     observed: LatentSet = LatentSet()
 
 
+class Limits(Section):
+    """What the flux of the test stars can tell at most: noise levels, and the integral's size."""
+
+    noise_levels: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.1, 0.5, 1.0)
+    points: Annotated[int, Field(ge=2**8, le=2**20)] = 2**16
+    least_ess: Annotated[float, Field(ge=10)] = 200.0
+    neighbours: Annotated[int, Field(ge=12)] = 64
+
+
 class Settings(Section):
     """All settings of one pipeline: what params.yaml and the command line resolve to."""
 
@@ -107,6 +116,7 @@ class Settings(Section):
     dataset: Dataset = Dataset()
     teacher: Teacher = Teacher()
     latents: Latents = Latents()
+    limits: Limits = Limits()
     experiments: dict[str, dict[str, Any]] = {}
 
     def pipeline(self) -> dict[str, Any]:

@@ -135,7 +135,8 @@ def test_the_same_seed_gives_the_same_bytes(name, quick):
 def test_the_table_holds_what_the_metrics_say(name, quick):
     """Metrics, table and predictions are three views of one measurement."""
     result = quick(name)
-    for row in result.table.to_dict("records"):
+    assert "r2" in result.table or result.predictions.empty
+    for row in result.table.to_dict("records") if "r2" in result.table else ():
         case = ",".join(row[axis] for axis in result.summary["axes"])
         assert row["r2"] == pytest.approx(result.summary["metrics"][f"r2[{case}]"]["value"])
         stars = result.predictions[result.predictions["case"] == case]

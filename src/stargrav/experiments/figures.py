@@ -14,12 +14,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stargrav.experiments.results import Result
+from stargrav.plots.limits import against_magnitude, ranks, sigmas
 from stargrav.plots.regression import predicted_true, residuals
 from stargrav.plots.scores import bars
 from stargrav.plots.style import STYLE, save
 from stargrav.plots.training import curves
 
 RESIDUAL_COLUMNS = ("T_eff", "M_H", "snr")
+RANK_BINS = 20
 
 
 def draw(result: Result, names: tuple[str, ...], folder: Path) -> list[Path]:
@@ -99,8 +101,47 @@ def scores(result: Result) -> Figure:
     return figure
 
 
+def limit_magnitude(result: Result) -> Figure:
+    """Largest R2 that the bounds leave against magnitude, beside the published values."""
+    table, published = result.table, result.summary["published"]
+    rows = table[table["stars"].str.startswith("mag_")]
+    columns = (rows[name].to_numpy(float) for name in ("r2_max_q25", "r2_max", "r2_max_q75"))
+    marks = [published.get(f"r2_max[{name}]", np.nan) for name in rows["stars"]]
+    mag = rows["stars"].str.removeprefix("mag_").to_numpy(float)
+    figure = Figure(figsize=(5.6, 4.0), layout="constrained")
+    against_magnitude(mag, *columns, np.array(marks, dtype=float), figure.subplots())
+    return figure
+
+
+def rank_histogram(result: Result) -> Figure:
+    """Where the true label lies in the posterior of the first case."""
+    found = _served(result)
+    counts = np.histogram(found["rank"], bins=RANK_BINS, range=(0, 1))[0]
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    ranks(counts, len(found), figure.subplots())
+    return figure
+
+
+def sigma_snr(result: Result) -> Figure:
+    """Standard deviation of the posterior and Cramer-Rao bound against SNR, every case."""
+    found = result.predictions
+    cases = list(dict.fromkeys(found["case"]))
+    figure = Figure(figsize=(3.6 * len(cases), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(cases), sharey=True, squeeze=False)[0]
+    for case, ax in zip(cases, axes, strict=True):
+        part = found[found["case"] == case]
+        prior = np.ptp(part["truth"]) / np.sqrt(12)
+        sigmas(*(part[name].to_numpy(float) for name in ("snr", "sd", "bound")), prior, ax)
+        ax.set_title(f"noise level {case}")
+        ax.label_outer()
+    return figure
+
+
 FIGURES = {
     "predicted": predicted,
+    "limit_magnitude": limit_magnitude,
+    "ranks": rank_histogram,
+    "sigma_snr": sigma_snr,
     "residual": residual,
     "losses": losses,
     "scores": scores,

@@ -112,6 +112,11 @@ def bench(found: Bench) -> Iterator[None]:
         _BENCH.reset(token)
 
 
+def current() -> Bench:
+    """The bench of the running experiment."""
+    return _BENCH.get()
+
+
 def latents(layer: str, pooling: str, noise_level: float = 1.0, teacher: str = "teacher") -> Parts:
     """A teacher's latents of the three splits; see `Inputs.latents`."""
     return _BENCH.get().inputs.latents(layer, pooling, noise_level, teacher)

@@ -1,0 +1,150 @@
+"""Programme `logg_1m`, the yardstick: how much log g a flux can tell, and to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from stargrav.errors import InputError
+from stargrav.experiments.spec import at_least, between, experiment
+from stargrav.experiments.steps import current, over
+from stargrav.experiments.table import Prediction, Score, Table
+from stargrav.inference.limits import prior_variance, read_limits, read_magnitudes
+from stargrav.labels import LABELS
+from stargrav.metrics.calibration import average, coverage, pull_spread, pulls, uniformity
+from stargrav.metrics.estimate import Estimate, bootstrap
+from stargrav.metrics.fisher import quantile, r2_max
+from stargrav.metrics.regression import regression_scores
+
+NOISE_LEVELS = (1.0, 0.5, 0.1)
+SNR_EDGES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 1e3)
+FEWEST = 20  # stars, for a median with an interval
+PUBLISHED_VIT = 0.711  # R2 of the best published model at this noise, magnitude 20.5-22.5
+
+
+@experiment(
+    plan="logg_1m 1.1",
+    claim="The flux of the test stars holds more log g than any published model has read from it",
+    accept=[
+        at_least("r2_max[test]", PUBLISHED_VIT),
+        between("sigma[neighbours] / sigma[test]", 0.8, 1.25),
+    ],
+    published={
+        "r2_max[mag_18]": 0.9993,
+        "r2_max[mag_20]": 0.9892,
+        "r2_max[mag_21.5]": 0.8742,
+        "r2_max[mag_22]": 0.6983,
+        "r2_max[mag_22.5]": 0.2647,
+        "r2_max[mag_23]": 0.0,
+    },
+    needs=("limits",),
+    figures=("limit_magnitude",),
+)
+def fisher_limit() -> Table:
+    """Cramer-Rao bounds of log g at noise level 1: per magnitude, per SNR, from neighbours."""
+    folder = current().inputs.folder("limits")
+    prior = prior_variance(folder)
+    table = over(stars=_groups(_limits(1.0), read_magnitudes(folder)))
+    for case in table:
+        case.record(_bounds(case.stars, prior), n_test=len(case.stars))
+    return table
+
+
+@experiment(
+    plan="logg_1m bayes",
+    claim="The exact posterior over the library is calibrated, and so is the R2 that none passes",
+    accept=[
+        at_least("min(min_ess[*])", 100),
+        between("pull_spread[1]", 0.9, 1.1),
+        between("pull_spread_all[1]", 0.95, 1.05),
+        at_least("rank_p[1]", 0.01),
+    ],
+    needs=("limits",),
+    figures=("predicted", "ranks", "sigma_snr"),
+)
+def bayes_limit() -> Table:
+    """R2_Bayes of the test stars at each noise level, and whether its posteriors are true."""
+    table = over(noise_level=_posteriors())
+    for case in table:
+        case.record(_posterior(case.noise_level))
+    return table
+
+
+def _posteriors() -> dict[float, pd.DataFrame]:
+    """The stored posteriors by noise level, the full noise first.
+
+    Raises:
+        InputError: there are none, as of a data set without a library.
+    """
+    folder = current().inputs.folder("limits")
+    if "sd_log_g" not in _limits(1.0):
+        raise InputError(folder, "posterior", "none", "a source that is a library")
+    found = {level: read_limits(folder, level) for level in NOISE_LEVELS}
+    return {level: frame for level, frame in found.items() if frame is not None}
+
+
+def _limits(level: float) -> pd.DataFrame:
+    folder = current().inputs.folder("limits")
+    frame = read_limits(folder, level)
+    if frame is None:
+        raise InputError(folder, "noise level", "none", f"limits at {level:g}")
+    return frame
+
+
+def _groups(test: pd.DataFrame, bright: pd.DataFrame | None) -> Mapping[str, pd.DataFrame]:
+    """Bounds (sigma, sigma3) by the name of what the stars have in common."""
+    near = test.rename(columns={"sigma_knn_log_g": "sigma", "sigma_knn3_log_g": "sigma3"})
+    names = {"sigma_fisher_log_g": "sigma", "sigma_fisher3_log_g": "sigma3"}
+    own = test.rename(columns=names) if "sigma_fisher_log_g" in test else near
+    groups = {"test": own, "neighbours": near}
+    if bright is not None:
+        bright = bright.rename(columns=names)
+        groups |= {f"mag_{mag:g}": part for mag, part in bright.groupby("mag")}
+    by_snr = own if bright is None else bright
+    for low, high in zip(SNR_EDGES, SNR_EDGES[1:], strict=False):
+        groups[f"snr_{low:g}_{high:g}"] = by_snr[by_snr["snr"].between(low, high, "left")]
+    return {name: part for name, part in groups.items() if len(part) >= FEWEST}
+
+
+def _bounds(stars: pd.DataFrame, prior: float) -> dict[str, Estimate]:
+    """Medians and quartiles of the bounds of some stars."""
+    seed, five, three = current().seed, stars["sigma"] ** 2, stars["sigma3"] ** 2
+    share, share3 = r2_max(five.to_numpy(), prior), r2_max(three.to_numpy(), prior)
+    return {
+        "r2_max": bootstrap(quantile(0.5), share, seed=seed),
+        "r2_max_q25": bootstrap(quantile(0.25), share, seed=seed),
+        "r2_max_q75": bootstrap(quantile(0.75), share, seed=seed),
+        "r2_max3": bootstrap(quantile(0.5), share3, seed=seed),
+        "sigma": bootstrap(quantile(0.5), stars["sigma"].to_numpy(), seed=seed),
+        "sigma3": bootstrap(quantile(0.5), stars["sigma3"].to_numpy(), seed=seed),
+    }
+
+
+def _posterior(frame: pd.DataFrame) -> Score:
+    """Scores of the posterior mean of log g, and the checks of the posteriors."""
+    seed = current().seed
+    column = {name: frame[name].to_numpy(float) for name in frame}
+    truth, mean, sd = column["log_g"], column["mean_log_g"], column["sd_log_g"]
+    squares = pulls(truth, mean, sd) ** 2
+    free = [name for name in LABELS if (column[f"sd_{name}"] > 0).all()]
+    every = np.mean(
+        [pulls(column[n], column[f"mean_{n}"], column[f"sd_{n}"]) ** 2 for n in free], axis=0
+    )
+    rank, bound = column["rank_log_g"], column["sigma_fisher_log_g"]
+    chance = uniformity(rank)
+    metrics = {
+        **regression_scores(truth, mean, seed),
+        "min_ess": Estimate.exact(column["ess"].min()),
+        "refined": bootstrap(average, column["refined"], seed=seed),
+        "pull_spread": bootstrap(pull_spread, squares, seed=seed),
+        "pull_spread_all": bootstrap(pull_spread, every, seed=seed),
+        "coverage_68": bootstrap(average, coverage(rank, 0.68), seed=seed),
+        "coverage_95": bootstrap(average, coverage(rank, 0.95), seed=seed),
+        "rank_p": Estimate.exact(min(chance.values())),
+        "error_over_bound": bootstrap(quantile(0.5), sd / bound, seed=seed),
+    }
+    kept = {name: column[name] for name in (*LABELS, "mag", "snr") if name in column}
+    kept |= {"rank": rank, "sd": sd, "bound": bound, "ess": column["ess"]}
+    return Score(metrics, {"n_test": len(frame)}, Prediction("log_g", truth, mean, kept))

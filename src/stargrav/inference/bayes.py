@@ -1,0 +1,205 @@
+r"""The exact posterior of a star's labels, by integration over the library.
+
+With the linear model F = B' u(theta) of `inference.emulator`, noise of known sigma and
+S = diag(sigma^2), the likelihood of a label vector costs k x k instead of the number of pixels,
+
+    chi^2(theta) = chi^2_min + (u - v)' G (u - v) = chi^2_min + |L' (u - v)|^2,
+    G = B S^-1 B' = L L',    v = G^-1 B S^-1 y,
+
+where v, the best fit of the free linear model, is found from residuals, so that no large numbers
+cancel. The prior is uniform over the box of the labels. The integral is a sum over a scrambled
+Sobol sequence (Owen 1998, J. Complexity 14, 466), whose u are computed once for all stars. Where
+too few of its points carry the weight, `inference.proposal` draws label vectors for that star.
+
+This is the limit for the *flux*, given its error bars. The `noiseless` error array is itself a
+function of the clean spectrum, which the posterior does not use: a model that reads the error
+array can exceed R2_Bayes, and an efficiency above 1 is the sign of that shortcut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import qmc
+from torch import Tensor
+
+from stargrav.inference.emulator import Emulator
+from stargrav.inference.proposal import Refinement, effective_size, refine
+from stargrav.labels import LABELS
+
+POINTS = 2**16
+LEAST_ESS = 200  # below it a star's label vectors are refined
+_PORTION = 8192  # label vectors whose chi^2 is computed at a time
+_STARS = 64  # refined together
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What the flux of n stars says of their labels.
+
+    Attributes:
+        mean: (n, 5) posterior mean, order `LABELS`.
+        sd: (n, 5) posterior standard deviation.
+        ess: (n,) effective sample size of the integral.
+        refined: (n,) whether label vectors of its own were drawn for the star.
+        rank: (n, 5) posterior probability of a label below the true one; NaN without a truth.
+    """
+
+    mean: np.ndarray
+    sd: np.ndarray
+    ess: np.ndarray
+    refined: np.ndarray
+    rank: np.ndarray
+
+
+class Likelihood:
+    """chi^2 of label vectors for some stars, from the pixels once and then from k x k.
+
+    Args:
+        emulator: the library as seen by the instrument.
+        flux: (s, p) noisy flux.
+        sigma: (s, p) its 1-sigma error.
+
+    Attributes:
+        root: (s, 1 + k, 1 + k) Cholesky factor L of G.
+        best: (s, 1 + k) best fit v of the linear model.
+    """
+
+    def __init__(self, emulator: Emulator, flux: Tensor, sigma: Tensor) -> None:
+        basis = emulator.vectors
+        scaled = [basis / each for each in sigma]
+        gram = torch.stack([each @ each.T for each in scaled]).double()
+        self.root = torch.linalg.cholesky(gram)
+        start = torch.zeros(len(flux), len(basis), dtype=torch.float64, device=flux.device)
+        start[:, 0] = 1.0
+        for _ in range(2):  # the second time from small residuals: rounding is gone
+            rest = (flux.double() - start @ basis.double()) / sigma
+            slope = torch.stack([a.double() @ r for a, r in zip(scaled, rest, strict=True)])
+            start = start + torch.cholesky_solve(slope[:, :, None], self.root)[:, :, 0]
+        self.best = start
+
+    def centred(self, about: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """L, and (v - about)' L: what turns u - about into differences in units of sigma."""
+        shift = ((self.best - about.double())[:, None] @ self.root)[:, 0]
+        return self.root.to(dtype), shift.to(dtype)
+
+    def __getitem__(self, rows: Tensor) -> Likelihood:
+        """Of some of the stars."""
+        found = object.__new__(Likelihood)
+        found.root, found.best = self.root[rows], self.best[rows]
+        return found
+
+
+class Integrator:
+    """Posteriors of stars over one library.
+
+    Args:
+        emulator: the library as seen by the instrument.
+        points: label vectors shared by all stars, a power of two.
+        seed: of their scrambling and of the proposals.
+        least_ess: stars below it get label vectors of their own.
+    """
+
+    def __init__(
+        self,
+        emulator: Emulator,
+        points: int = POINTS,
+        seed: int = 42,
+        least_ess: float = LEAST_ESS,
+    ) -> None:
+        self.emulator = emulator
+        self.least_ess = least_ess
+        self.seed = seed
+        device, dtype = emulator.vectors.device, emulator.vectors.dtype
+        sobol = qmc.Sobol(len(emulator.free), scramble=True, seed=seed)
+        unit = sobol.random_base2(int(np.log2(points)))
+        self.unit = torch.from_numpy(unit).to(device, dtype)
+        weights = emulator.weights(emulator.labels(self.unit))
+        self.centre = weights.double().mean(dim=0)
+        self.weights = (weights.double() - self.centre).to(dtype)
+
+    def __call__(
+        self,
+        flux: Tensor,
+        sigma: Tensor,
+        truth: Tensor | None = None,
+        progress: Callable[[int], object] | None = None,
+    ) -> Posterior:
+        """Posteriors of stars.
+
+        Args:
+            flux: (n, p) noisy flux, in units of the clean flux's median.
+            sigma: (n, p) 1-sigma error of its noise.
+            truth: (n, 5) true labels, for their ranks.
+            progress: told the number of stars that are done.
+        """
+        generator = torch.Generator(flux.device).manual_seed(self.seed)
+        moments = torch.zeros(len(flux), 3, len(LABELS), dtype=torch.float64)
+        ess, refined = np.zeros(len(flux)), np.zeros(len(flux), dtype=bool)
+        for start in range(0, len(flux), _STARS):
+            rows = slice(start, min(start + _STARS, len(flux)))
+            likelihood = Likelihood(self.emulator, flux[rows], sigma[rows])
+            known = None if truth is None else truth[rows]
+            self._integrate(likelihood, known, moments[rows], ess[rows], refined[rows], generator)
+            if progress is not None:
+                progress(rows.stop - rows.start)
+        mean, sd, rank = moments.numpy().transpose(1, 0, 2)
+        return Posterior(mean, sd, ess, refined, rank)
+
+    def log_likelihood(self, likelihood: Likelihood, row: int) -> Tensor:
+        """log L (points,) of the shared label vectors for one star, its maximum 0."""
+        root, shift = likelihood[torch.tensor([row])].centred(self.centre, self.weights.dtype)
+        chi2 = [
+            torch.addmm(-shift, part, root[0]).square_().sum(dim=1)
+            for part in self.weights.split(_PORTION)
+        ]
+        found = torch.cat(chi2)
+        return (found.min() - found) / 2
+
+    def _integrate(
+        self,
+        likelihood: Likelihood,
+        truth: Tensor | None,
+        moments: Tensor,
+        ess: np.ndarray,
+        refined: np.ndarray,
+        generator: torch.Generator,
+    ) -> None:
+        """Fill in the moments of some stars: from the shared points, or from their own."""
+        poor: list[tuple[int, Tensor, Tensor]] = []
+        for row in range(len(moments)):
+            log_l = self.log_likelihood(likelihood, row)
+            ess[row] = float(effective_size(log_l))
+            if ess[row] >= self.least_ess:
+                moments[row] = self._summary(self.unit, log_l, truth, row)
+            else:
+                best = torch.topk(log_l, min(Refinement.start, len(log_l)))
+                poor.append((row, self.unit[best.indices], best.values))
+        if not poor:
+            return
+        rows = torch.tensor([row for row, _, _ in poor])
+        found = refine(
+            self.emulator,
+            likelihood[rows],
+            torch.stack([unit for _, unit, _ in poor]),
+            torch.stack([values for _, _, values in poor]),
+            self.least_ess,
+            generator,
+        )
+        for row, (unit, log_w) in zip(rows.tolist(), found, strict=True):
+            ess[row], refined[row] = float(effective_size(log_w)), True
+            moments[row] = self._summary(unit, log_w, truth, row)
+
+    def _summary(self, unit: Tensor, log_w: Tensor, truth: Tensor | None, row: int) -> Tensor:
+        """Mean, standard deviation and rank of the truth (3, 5) of a weighted sample."""
+        keep = log_w > log_w.max() - 25.0
+        weight = torch.softmax(log_w[keep].double(), dim=0)
+        labels = self.emulator.labels(unit[keep]).double()
+        mean = weight @ labels
+        sd = (weight @ (labels - mean) ** 2).sqrt()
+        if truth is None:
+            return torch.stack([mean, sd, torch.full_like(mean, torch.nan)]).cpu()
+        return torch.stack([mean, sd, weight @ (labels < truth[row]).double()]).cpu()

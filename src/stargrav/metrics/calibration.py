@@ -1,0 +1,75 @@
+r"""Whether stated uncertainties are true: pulls, ranks and coverage.
+
+If a star's label is a draw from its posterior, as it is on average when prior and likelihood are
+right, then
+
+    pull = (mean - truth) / sd          has <pull^2> = 1, whatever the posterior's shape;
+    rank = P(theta < truth | y)         is uniform in 0..1 (PIT; simulation-based calibration,
+                                        Talts et al. 2018, arXiv:1804.06788).
+
+Too narrow posteriors have large pulls and ranks near 0 and 1, too wide ones small pulls and ranks
+near the middle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import chisquare, kstest
+
+BINS = 20
+
+
+def pulls(truth: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """(mean - truth) / sd of stars, (n,) or (n, labels)."""
+    return (mean - truth) / sd
+
+
+def pull_spread(squares: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Root mean square pull; a statistic for `metrics.estimate.bootstrap`.
+
+    Args:
+        squares: (n,) squared pulls of the stars, or the mean of a star's over several labels.
+        weights: (m, n) counts of each star in m resamples; once each if left out.
+
+    Returns:
+        A number, or (m,): 1 for honest uncertainties, above 1 for too small ones.
+    """
+    weights = np.ones(len(squares)) if weights is None else weights
+    return np.sqrt(weights @ squares / weights.sum(axis=-1))
+
+
+def average(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Mean of values (n,), such as shares of stars; weights as for `pull_spread`."""
+    return values.mean() if weights is None else weights @ values / weights.sum(axis=-1)
+
+
+def coverage(rank: np.ndarray, level: float) -> np.ndarray:
+    """Whether the truth lies within the central interval that holds `level` of the posterior.
+
+    Args:
+        rank: (n,) posterior probability below the truth.
+        level: such as .68.
+
+    Returns:
+        (n,) 1 or 0; their mean is `level` for honest posteriors.
+    """
+    return (np.abs(rank - 0.5) <= level / 2).astype(float)
+
+
+def rank_histogram(rank: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """Number of ranks (n,) in each of `bins` equal parts of 0..1."""
+    return np.histogram(rank, bins=bins, range=(0.0, 1.0))[0]
+
+
+def uniformity(rank: np.ndarray, bins: int = BINS) -> dict[str, float]:
+    """p-values of the hypothesis that ranks (n,) are uniform.
+
+    Returns:
+        `ks`: Kolmogorov-Smirnov, sensitive to a bias; `chi2`: of the histogram, sensitive to its
+        shape.
+    """
+    counts = rank_histogram(rank, bins)
+    return {
+        "ks": float(kstest(rank, "uniform").pvalue),
+        "chi2": float(chisquare(counts).pvalue),
+    }
