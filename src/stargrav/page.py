@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,15 +26,6 @@ ABOUT_EFFICIENCY = (
     "Efficiency is R2 over that of the exact posterior mean on the same stars, which no estimator "
     "passes; it stands where the experiment measured it."
 )
-MAIN_FIGURES = (  # title, experiment, figure of it
-    ("R2 against noise, for latent and flux", "noise_robustness", "noise"),
-    ("R2 by layer and pooling", "latent_extraction", "map"),
-    ("R2 against the number of labelled stars", "sample_efficiency", "efficiency"),
-    ("Where log g comes from", "latent_residual", "scores"),
-    ("Predicted against true log g", "encoder_mlp", "predicted"),
-)
-
-
 COLOURS = 128
 UI = "http://127.0.0.1:5000"  # where `make ui` serves
 ABOUT_LINKS = (
@@ -42,14 +34,39 @@ ABOUT_LINKS = (
 )
 
 
-def page(introduction: str, evidence: Evidence, walks: Sequence[Walk], figures: Path) -> str:
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page.
+
+    Attributes:
+        title: what it shows.
+        path: of the PNG file; one that is not there is named as missing.
+        experiments: whose results it shows.
+    """
+
+    title: str
+    path: Path
+    experiments: Sequence[str]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether there were results to draw it from."""
+        return self.path.is_file()
+
+
+def page(
+    introduction: str,
+    evidence: Evidence,
+    trees: Sequence[tuple[Walk, Path]],
+    pictures: Sequence[Picture],
+) -> str:
     """The page as text.
 
     Args:
         introduction: how the numbers are to be read.
         evidence: the stored results.
-        walks: through the decision trees.
-        figures: holds `trees/<tree>.png`, and `<experiment>/<figure>.png` for each result.
+        trees: ways through the decision trees, each with its picture.
+        pictures: the main figures.
     """
     environment = Environment(
         loader=PackageLoader("stargrav"),
@@ -58,8 +75,9 @@ def page(introduction: str, evidence: Evidence, walks: Sequence[Walk], figures: 
         trim_blocks=True,
     )
     environment.filters["data_uri"] = data_uri
-    contents = _contents(evidence, walks, figures)
-    return environment.get_template("results.html").render(introduction=introduction, **contents)
+    contents = {"introduction": introduction, "trees": trees}
+    contents |= _decided(evidence, [walk for walk, _ in trees]) | _measured(evidence, pictures)
+    return environment.get_template("results.html").render(contents)
 
 
 def data_uri(figure: Path) -> str:
@@ -90,43 +108,37 @@ def runs_link(experiment: str, number: int) -> str:
     return f"{UI}/#/experiments/{number}/runs?searchFilter={search}"
 
 
-def _contents(evidence: Evidence, walks: Sequence[Walk], figures: Path) -> dict[str, Any]:
-    """What the HTML page shows."""
+def _decided(evidence: Evidence, walks: Sequence[Walk]) -> dict[str, Any]:
+    """What is decided and what is to be run next, for the template."""
+    return {
+        "experiments": evidence.experiments,
+        "next": next_runs(walks, evidence),
+        "missing": missing_experiments(evidence),
+        "groups": {
+            title: [_judged(proposition, evidence) for proposition in propositions]
+            for title, propositions in GROUPS.items()
+        },
+    }
+
+
+def _measured(evidence: Evidence, pictures: Sequence[Picture]) -> dict[str, Any]:
+    """What was measured, with the links to its runs, for the template."""
     experiments, found = evidence.experiments, evidence.results
     programmes = list(dict.fromkeys(e.programme for e in experiments.values()))
     links = {
         name: runs_link(name, 1 + programmes.index(experiments[name].programme)) for name in found
     }
-    drawn = [
-        {"title": title, "path": figures / name / f"{figure}.png", "links": {name: links[name]}}
-        for title, name, figure in MAIN_FIGURES
-        if (figures / name / f"{figure}.png").is_file()
-    ]
-    shown = {figure["title"] for figure in drawn}
     return {
         "about_links": ABOUT_LINKS,
         "about_efficiency": ABOUT_EFFICIENCY,
         "measured_under": _measured_under(found),
-        "experiments": experiments,
-        "next": next_runs(walks, evidence),
-        "missing": missing_experiments(evidence),
-        "trees": [(walk, figures / "trees" / f"{walk.tree.name}.png") for walk in walks],
-        "groups": {
-            title: [_judged(p, evidence) for p in propositions]
-            for title, propositions in GROUPS.items()
-        },
+        "links": links,
         "verdicts": [
-            {
-                "plan": experiment.plan,
-                "name": name,
-                "claim": experiment.claim,
-                "link": links.get(name),
-                "rows": verdict_rows(experiment, found.get(name)),
-            }
+            (experiment, verdict_rows(experiment, found.get(name)))
             for name, experiment in experiments.items()
         ],
-        "figures": drawn,
-        "undrawn": [f"{title} ({name})" for title, name, _ in MAIN_FIGURES if title not in shown],
+        "pictures": [picture for picture in pictures if picture.drawn],
+        "undrawn": [picture.title for picture in pictures if not picture.drawn],
     }
 
 

@@ -15,12 +15,13 @@ from stargrav.experiments.decisions import TREES
 from stargrav.experiments.evidence import Evidence, Walk, answer
 from stargrav.experiments.figures import draw
 from stargrav.experiments.flow import flow
+from stargrav.experiments.origins import origins
 from stargrav.experiments.present import conditions_text, rows
 from stargrav.experiments.results import Result
 from stargrav.experiments.spec import Experiment
 from stargrav.experiments.verdicts import verdict_rows
 from stargrav.files import whole
-from stargrav.page import page
+from stargrav.page import Picture, page
 from stargrav.plots.style import save
 
 INTRODUCTION = """\
@@ -29,6 +30,14 @@ models are paired, star by star. A verdict is pass where the whole interval meet
 fail where none of it does, inconclusive in between; runs of the quick profile are not judged.
 Published is what earlier work reached on the real BOSZ-PFS data set at full size: a mark to pass,
 not a value to reproduce."""
+
+DECISIONS = "decisions"  # the folder of their figures
+MAIN_FIGURES = (  # title, experiment, figure of it
+    ("Predicted against true log g", "encoder_mlp", "predicted"),
+    ("R2 against noise, for latent and flux", "noise_robustness", "noise"),
+    ("R2 by layer and pooling", "latent_extraction", "map"),
+    ("R2 against the number of labelled stars", "sample_efficiency", "efficiency"),
+)
 
 
 def write_report(results_dir: Path, out: Path) -> Path:
@@ -46,23 +55,44 @@ def write_report(results_dir: Path, out: Path) -> Path:
     experiments, found = evidence.experiments, evidence.results
     if not found:
         raise InputError(results_dir, "folder", "no results", "folders with a metrics.json")
-    walks = [evidence.walk(tree) for tree in TREES]
     head = "# Results\n\nWritten by `stargrav report` from the stored results; do not edit. "
     head += f"[One page with the decisions]({out.stem}.html).\n\n{INTRODUCTION}\n"
     sections = [head, _verdicts(experiments, found), _missing(experiments, found)]
-    sections.append(_decisions(evidence, walks))
     out.parent.mkdir(parents=True, exist_ok=True)
     with whole(out.parent / "figures") as folder:
-        (folder / "trees").mkdir()
-        for walk in walks:
-            save(flow(walk, evidence), folder / "trees" / f"{walk.tree.name}.png")
+        trees = _trees(evidence, folder / DECISIONS)
+        pictures = _pictures(evidence, folder)
+        sections += [_decisions(evidence, trees), _origins(pictures[-1])]
         for name, result in found.items():
             draw(result, experiments[name].figures, folder / name)
             sections.append(_section(experiments[name], result))
-        html = page(INTRODUCTION, evidence, walks, folder)
+        html = page(INTRODUCTION, evidence, trees, pictures)
     _write(out, "\n".join(section for section in sections if section))
     _write(out.with_suffix(".html"), html)
     return out
+
+
+def _trees(evidence: Evidence, folder: Path) -> list[tuple[Walk, Path]]:
+    """The ways through the decision trees, each with its picture."""
+    folder.mkdir()
+    found = []
+    for walk in (evidence.walk(tree) for tree in TREES):
+        found.append((walk, folder / f"{walk.tree.name}.png"))
+        save(flow(walk, evidence), found[-1][1])
+    return found
+
+
+def _pictures(evidence: Evidence, folder: Path) -> list[Picture]:
+    """The main figures, drawn or not; the last is of several experiments, and is drawn here."""
+    pictures = [
+        Picture(title, folder / name / f"{figure}.png", [name])
+        for title, name, figure in MAIN_FIGURES
+    ]
+    figure, shown = origins(evidence)
+    path = folder / DECISIONS / "origins.png"
+    if figure is not None:
+        save(figure, path)
+    return [*pictures, Picture("Where log g comes from", path, shown)]
 
 
 def _verdicts(experiments: Mapping[str, Experiment], found: Mapping[str, Result]) -> str:
@@ -88,16 +118,17 @@ def _missing(experiments: dict[str, Experiment], found: dict[str, Result]) -> st
     return f"No result yet, so nothing is said about: {', '.join(missing)}.\n" if missing else ""
 
 
-def _decisions(evidence: Evidence, walks: Sequence[Walk]) -> str:
+def _decisions(evidence: Evidence, trees: Sequence[tuple[Walk, Path]]) -> str:
     """The trees as pictures, what they come to, what to run next; then sentence by sentence."""
     parts = ["## Decisions\n"]
-    for walk in walks:
+    for walk, path in trees:
         last = walk.steps[-1].node.asks
         said = walk.leaf.concludes if walk.leaf else f"open, evidence is missing for “{last}”"
         parts += [f"**{walk.tree.asks}** {said}.\n"]
-        parts += [f"![{walk.tree.asks}](figures/trees/{walk.tree.name}.png)\n"]
-    todo = [f"- `stargrav run {r}`: {'; '.join(w)}" for r, w in next_runs(walks, evidence).items()]
-    parts += ["What to run next:\n", *(todo or ["- nothing"])]
+        parts += [f"![{walk.tree.asks}](figures/{DECISIONS}/{path.name})\n"]
+    todo = next_runs([walk for walk, _ in trees], evidence)
+    listed = [f"- `stargrav run {run}`: {'; '.join(why)}" for run, why in todo.items()]
+    parts += ["What to run next:\n", *(listed or ["- nothing"])]
     lines = []
     for propositions in GROUPS.values():
         for proposition in propositions:
@@ -106,6 +137,12 @@ def _decisions(evidence: Evidence, walks: Sequence[Walk]) -> str:
             state = f"**{answer(proposition, state)}**"
             lines.append((proposition.name, proposition.says, on, state))
     return "\n".join([*parts, "", _markdown(("", "says", "found", "state"), lines)])
+
+
+def _origins(picture: Picture) -> str:
+    return (
+        f"![{picture.title}](figures/{DECISIONS}/{picture.path.name})\n" if picture.drawn else ""
+    )
 
 
 def _section(experiment: Experiment, result: Result) -> str:

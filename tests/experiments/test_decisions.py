@@ -11,9 +11,19 @@ import pytest
 from stargrav import settings
 from stargrav.cli import overrides
 from stargrav.experiments import evidence as evidence_module
+from stargrav.experiments import origins as origins_module
 from stargrav.experiments import registry
 from stargrav.experiments.advice import GROUPS, advice, missing_experiments, next_runs
-from stargrav.experiments.decisions import STAGES, TREES, Finding, Leaf, Node, Proposition, Tree
+from stargrav.experiments.decisions import (
+    STAGES,
+    TREES,
+    Finding,
+    Leaf,
+    Node,
+    Origin,
+    Proposition,
+    Tree,
+)
 from stargrav.experiments.evidence import MISSING, MORE_STARS, Evidence, answer, branch, spanned
 from stargrav.experiments.flow import flow
 from stargrav.experiments.spec import (
@@ -232,6 +242,20 @@ def test_every_state_leads_somewhere(tree):
         if isinstance(to, Leaf)
     }
     assert declared <= ends <= declared | {MORE_STARS}
+
+
+def test_origins_shows_what_was_measured_and_leaves_out_the_rest(stored, tmp_path, monkeypatch):
+    wanted = [
+        Origin("flux", "by itself", "made_up", "r2[a]"),
+        Origin("flux", "not reported", "made_up", "r2[z]"),
+        Origin("latent", "not built", "not_there", "r2[a]"),
+    ]
+    monkeypatch.setattr(origins_module, "ORIGINS", wanted)
+    figure, shown = origins_module.origins(stored({"r2[a]": around(0.6)}))
+    (ax,) = figure.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["by itself"]
+    assert [bar.get_width() for bar in ax.patches] == [0.6] and shown == ["made_up"]
+    assert origins_module.origins(Evidence(tmp_path / "nowhere")) == (None, [])
 
 
 def test_states_are_put_in_the_words_of_what_is_asked():

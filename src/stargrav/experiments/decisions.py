@@ -82,6 +82,16 @@ class Tree:
     nodes: Mapping[str, Node]
 
 
+@dataclass(frozen=True)
+class Origin:
+    """A source of log g, and the metric that says how much it tells."""
+
+    group: str
+    label: str
+    experiment: str
+    metric: str
+
+
 # --- findings -----------------------------------------------------------------------------------
 
 PROBE_RIDGE = Finding("linear_probe", at_least("r2[log_g,ridge,all]", 0.5))
@@ -118,6 +128,20 @@ LATENT_KEEPS = Finding("latent_residual", at_least("r2[latent] / r2[flux]", 0.9)
 
 TUNED_LIGHTGBM = Finding("tune_lgbm", at_most("r2[latent,best] - r2[latent,untuned]", 0.05))
 TUNED_MLP = Finding("tune_mlp", at_most("r2[best] - r2[untuned]", 0.05))
+
+_BEYOND = "log g beyond what the error tells"
+_LATENT = "log g from the latent"
+ORIGINS = (
+    Origin("log g", "error array alone, noiseless", "error_only", "r2[noiseless,ridge]"),
+    Origin("log g", "error array alone, observed", "error_only", "r2[observed,ridge]"),
+    Origin("log g", "noisy flux", "student_vs_flux", "r2[flux]"),
+    Origin(_LATENT, "teacher with error input", "teacher_no_error", "r2[with_error]"),
+    Origin(_LATENT, "teacher without", "teacher_no_error", "r2[without_error]"),
+    Origin(_LATENT, "with another star's error", "shuffled_error", "r2[shuffled]"),
+    Origin(_LATENT, "labels permuted", "label_shuffle", "r2[shuffled]"),
+    Origin(_BEYOND, "noisy flux", "flux_residual", "r2[flux]"),
+    Origin(_BEYOND, "latent", "latent_residual", "r2[latent]"),
+)
 
 # --- stage criteria, hypotheses, questions, risks -----------------------------------------------
 
