@@ -31,6 +31,7 @@ if kind == "slow":
 pathlib.Path(kind).write_text("made")
 tell(RAN + kind)
 """
+TOLD = "signal.signal(signal.SIGTERM, signal.default_int_handler)"
 CALLER = "import sys, pathlib; from stargrav.dvc_process import dvc; dvc(pathlib.Path(), 'repro')"
 
 
@@ -86,6 +87,17 @@ def test_a_stage_ends_when_its_caller_is_killed(project):
     caller.wait()
     assert ends(stage)
     assert (folder / "tidied").exists() and not (folder / "slow").exists()
+
+
+def test_a_stage_ends_when_its_caller_is_told_to_end_in_the_background(project):
+    """There, Ctrl-C is ignored."""
+    folder = project("slow")
+    deaf = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); {TOLD}; {CALLER}"
+    caller = subprocess.Popen([sys.executable, "-c", deaf])
+    stage = number_in(folder / "pid")
+    caller.send_signal(signal.SIGTERM)
+    assert caller.wait(10) and ends(stage, 1)
+    assert (folder / "tidied").exists()
 
 
 @pytest.mark.parametrize("by_mlflow", [True, False])

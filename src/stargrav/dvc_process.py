@@ -71,6 +71,8 @@ def end_with_caller() -> None:
     user's shell has started goes on, so that `nohup` does what it says.
     """
     if MESSAGES in os.environ:
+        # ignored by what a script has put in the background; here only the caller sends it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         wait, watched = _wait_for_lock, Path(os.environ[MESSAGES]) / CALLER
     elif "MLFLOW_RUN_ID" in os.environ:
         wait, watched = _wait_for_parent, os.getppid()
