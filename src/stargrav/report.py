@@ -133,7 +133,7 @@ def _decisions(evidence: Evidence, trees: Sequence[tuple[Walk, Path]]) -> str:
     for propositions in GROUPS.values():
         for proposition in propositions:
             state, found = evidence.decide(proposition.rests_on)
-            on = "<br>".join(f"{f.finding.experiment}: {f.said}" for f in found)
+            on = "<br>".join(f"{f.experiment}: {f.said}" for f in found)
             state = f"**{answer(proposition, state)}**"
             lines.append((proposition.name, proposition.says, on, state))
     return "\n".join([*parts, "", _markdown(("", "says", "found", "state"), lines)])

@@ -46,6 +46,11 @@ HIGH = Finding("made_up", at_least("r2[a]", 0.5))
 OTHER = Finding("not_there", at_least("r2[a]", 0.5))
 
 
+def only(found):
+    (one,) = found
+    return one
+
+
 def around(value, spread=0.02):
     return {"value": value, "low": value - spread, "high": value + spread}
 
@@ -115,17 +120,27 @@ def test_names_are_those_of_the_programme():
 
 def test_a_paired_interval_is_taken_where_the_experiment_judged_the_same(stored):
     metrics = {"r2[a]": around(0.56), "r2[b]": around(0.55)}
-    wide = stored(metrics).find(GAIN)
+    wide = only(stored(metrics).find(GAIN))
     assert wide.state == INCONCLUSIVE and not wide.paired and "unpaired" in str(wide)
     paired = {"criterion": "r2[a] - r2[b] >= -0.1", "value": 0.01, "low": 0.005, "high": 0.015}
-    narrow = stored(metrics, [paired]).find(GAIN)
+    narrow = only(stored(metrics, [paired]).find(GAIN))
     assert narrow.state == PASS and narrow.paired
     assert "0.010 [0.005, 0.015], pass" in str(narrow)
 
 
+def test_a_claim_is_decided_by_the_criteria_of_the_experiment_itself(stored):
+    held = {"criterion": "r2[a] >= 0.5", "verdict": PASS, **around(0.6)}
+    refuted = {"criterion": "r2[a] / r2[b] >= 0.9", "verdict": FAIL, **around(0.6)}
+    state, found = stored({}, [held, refuted]).decide([Finding("made_up")])
+    assert state == FAIL and [one.state for one in found] == [PASS, FAIL]
+    assert "r2[a] / r2[b] >= 0.9: 0.600 [0.580, 0.620], fail" in str(found[1])
+    assert only(stored({}).find(Finding("made_up"))).state == MISSING
+    assert only(stored({}).find(Finding("not_there"))).why == "not built yet"
+
+
 def test_an_expression_within_another_is_not_taken_for_it(stored):
     judged = {"criterion": "r2[a] - r2[b] > 0", **around(0.3, 0.01)}
-    found = stored({"r2[a]": around(0.8), "r2[b]": around(0.5)}, [judged]).find(HIGH)
+    found = only(stored({"r2[a]": around(0.8), "r2[b]": around(0.5)}, [judged]).find(HIGH))
     assert found.found["value"] == 0.8 and found.state == PASS
 
 
@@ -133,14 +148,17 @@ def test_an_expression_within_another_is_not_taken_for_it(stored):
     ("value", "state"), [(0.6, PASS), (0.51, INCONCLUSIVE), (0.49, INCONCLUSIVE), (0.4, FAIL)]
 )
 def test_the_interval_decides_not_the_value(stored, value, state):
-    assert stored({"r2[a]": around(value)}).find(HIGH).state == state
+    assert only(stored({"r2[a]": around(value)}).find(HIGH)).state == state
 
 
 def test_what_is_missing_is_named(stored, tmp_path):
     nothing = Evidence(tmp_path / "nowhere")
-    assert nothing.find(HIGH).why == "not run yet" and nothing.find(OTHER).why == "not built yet"
-    assert stored({"r2[b]": around(0.6)}).find(HIGH).why == "it reports no r2[a]"
-    quick = stored({"r2[a]": around(0.9)}, verdict=NOT_JUDGED, profile="quick").find(HIGH)
+    assert (
+        only(nothing.find(HIGH)).why == "not run yet"
+        and only(nothing.find(OTHER)).why == "not built yet"
+    )
+    assert only(stored({"r2[b]": around(0.6)}).find(HIGH)).why == "it reports no r2[a]"
+    quick = only(stored({"r2[a]": around(0.9)}, verdict=NOT_JUDGED, profile="quick").find(HIGH))
     assert quick.state == MISSING and "quick" in quick.why
 
 
@@ -174,8 +192,11 @@ def test_a_spanned_interval_holds_whatever_the_pairing():
 
 def test_a_ratio_to_what_may_be_nothing_decides_nothing(stored):
     share = Finding("made_up", at_least("r2[a] / r2[b]", 0.9))
-    assert stored({"r2[a]": around(0.3), "r2[b]": around(0.01)}).find(share).state == INCONCLUSIVE
-    assert stored({"r2[a]": around(0.3), "r2[b]": around(0.2)}).find(share).state == PASS
+    assert (
+        only(stored({"r2[a]": around(0.3), "r2[b]": around(0.01)}).find(share)).state
+        == INCONCLUSIVE
+    )
+    assert only(stored({"r2[a]": around(0.3), "r2[b]": around(0.2)}).find(share)).state == PASS
 
 
 def test_what_a_conclusion_sends_to_is_not_run_twice(stored):

@@ -53,8 +53,8 @@ def missing_experiments(evidence: Evidence) -> list[str]:
         for finding in proposition.rests_on
     ]
     named += [f for tree in TREES for node in tree.nodes.values() for f in node.findings]
-    found = (evidence.find(finding) for finding in named)
-    return list(dict.fromkeys(one.finding.experiment for one in found if one.state == MISSING))
+    _, found = evidence.decide(named)
+    return list(dict.fromkeys(one.experiment for one in found if one.state == MISSING))
 
 
 def _propositions(
@@ -89,5 +89,5 @@ def _next(reasons: Mapping[str, Sequence[str]], evidence: Evidence) -> list[str]
 
 
 def _with_run(found: Found, runs: Mapping[str, str]) -> str:
-    name = found.finding.experiment
+    name = found.experiment
     return f"{found}, run {runs[name]}" if name in runs and found.state != MISSING else str(found)

@@ -13,15 +13,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from stargrav.experiments.spec import Criterion, at_least, at_most, between, more_than
+from stargrav.experiments.spec import Criterion, at_least, at_most, more_than
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A criterion on the metrics of one experiment."""
+    """A criterion on the metrics of one experiment; none: all that the experiment judges itself,
+    its claim."""
 
     experiment: str
-    criterion: Criterion
+    criterion: Criterion | None = None
 
 
 @dataclass(frozen=True)
@@ -101,27 +102,27 @@ EARLIER_LAYER = Finding(
     "latent_extraction",
     at_least("r2[enc_pre_latent,seg_mean_8] - r2[enc_last,seg_mean_8]", 0.0),
 )
-NONLINEAR = Finding("encoder_mlp", more_than("r2[mlp] - r2[ridge]", 0.0))
-FEW_DIMENSIONS = Finding("latent_dim", at_least("r2[32] / r2[all]", 0.95))
-NOISE_ROBUST = Finding("noise_robustness", more_than("loss[flux] - loss[latent]", 0.0))
-FINETUNED = Finding("finetune_encoder", at_least("r2[finetuned] - r2[frozen]", 0.0))
+NONLINEAR = Finding("encoder_mlp")
+FEW_DIMENSIONS = Finding("latent_dim")
+NOISE_ROBUST = Finding("noise_robustness")
+FINETUNED = Finding("finetune_encoder")
 FINETUNING_GAINS = Finding("finetune_encoder", more_than("r2[finetuned] - r2[frozen]", 0.0))
 
 COSINE = Finding("student", at_least("max(cosine[mlp], cosine[conv])", 0.9))
 SHARE_OF_TEACHER = Finding("student_probe", at_least("r2[student,ridge] / r2[teacher,ridge]", 0.9))
 STUDENT_OVER_FLUX = Finding("student_probe", at_least("r2[student,ridge] - r2[flux,ridge]", 0.0))
 STUDENT_SEES_ERROR = Finding("student_plus", at_least("cosine[flux_error]", 0.9))
-JOINT_GAINS = Finding("student_joint", more_than("max(r2[*]) - r2[0]", 0.0))
-END_TO_END = Finding("student_vs_flux", at_least("r2[student] - max(r2[flux], r2[denoised])", 0.0))
+JOINT_GAINS = Finding("student_joint")
+END_TO_END = Finding("student_vs_flux")
 DENOISED = Finding("student_vs_flux", at_least("r2[denoised] - r2[flux]", 0.0))
-NOISE_SHIFT = Finding("noise_shift", more_than("loss[flux] - loss[student]", 0.0))
-FEW_LABELS = Finding("sample_efficiency", more_than("r2[student,1k] - r2[flux,1k]", 0.0))
+NOISE_SHIFT = Finding("noise_shift")
+FEW_LABELS = Finding("sample_efficiency")
 
 ERROR_ALONE = Finding("error_only", at_most("r2[noiseless,ridge]", 0.1))
 WITHOUT_ERROR = Finding("teacher_no_error", at_most("r2[with_error] - r2[without_error]", 0.1))
 ERROR_UNUSED = Finding("shuffled_error", at_most("r2[true] - r2[shuffled]", 0.1))
-SHUFFLED_LABELS = Finding("label_shuffle", between("r2[shuffled]", -0.1, 0.05))
-FLUX_ADDS = Finding("flux_residual", more_than("r2[flux]", 0.1))
+SHUFFLED_LABELS = Finding("label_shuffle")
+FLUX_ADDS = Finding("flux_residual")
 LATENT_ADDS = Finding("latent_residual", more_than("r2[latent]", 0.1))
 LATENT_ENHANCES = Finding("latent_residual", more_than("r2[latent] - r2[flux]", 0.0))
 LATENT_KEEPS = Finding("latent_residual", at_least("r2[latent] / r2[flux]", 0.9))

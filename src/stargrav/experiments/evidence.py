@@ -52,14 +52,16 @@ class Found:
     """What the stored results say of a finding.
 
     Attributes:
-        finding: that was asked for.
+        experiment: whose results were asked.
+        asked: the criterion, as text.
         state: pass, fail, inconclusive or missing.
         found: value, low and high of its expression; empty where it is missing.
         paired: whether the interval is the experiment's own.
         why: what is missing.
     """
 
-    finding: Finding
+    experiment: str
+    asked: str
     state: str
     found: Mapping[str, float]
     paired: bool = True
@@ -74,7 +76,7 @@ class Found:
         return f"{interval(self.found)}{wide}, {self.state}"
 
     def __str__(self) -> str:
-        return f"{self.finding.experiment}: {self.finding.criterion}: {self.said}"
+        return f"{self.experiment}: {self.asked}: {self.said}"
 
 
 class Evidence:
@@ -96,40 +98,44 @@ class Evidence:
         """Whether an experiment has a result that can decide; one of profile `quick` cannot."""
         return name in self.results and self.results[name].summary["verdict"] != NOT_JUDGED
 
-    def find(self, finding: Finding) -> Found:
-        """What is known of a finding.
+    def find(self, finding: Finding) -> list[Found]:
+        """What is known of a finding: of its criterion, or of each that the experiment judges.
 
         Raises:
             InputError: the experiment's stored result cannot be read.
         """
-        name = finding.experiment
-        if name not in self.experiments:
-            return Found(finding, MISSING, {}, why="not built yet")
-        if name not in self.results:
-            return Found(finding, MISSING, {}, why="not run yet")
+        name, criterion = finding.experiment, finding.criterion
+        why = self._why_missing(name)
+        if why:
+            return [
+                Found(
+                    name,
+                    "its claim" if criterion is None else str(criterion),
+                    MISSING,
+                    {},
+                    why=why,
+                )
+            ]
         summary = self.results[name].summary
-        if not self.judged(name):
-            return Found(
-                finding,
-                MISSING,
-                {},
-                why=f"only a run of profile {summary['conditions']['profile']}",
-            )
-        found, paired = judged(finding.criterion.expression, summary), True
-        if found is None:
-            paired = False
-            try:
-                found = spanned(finding.criterion, summary["metrics"])
-            except KeyError as error:
-                return Found(finding, MISSING, {}, why=f"it reports no {error.args[0]}")
-        state = finding.criterion.decide(found["low"], found["high"])
-        return Found(finding, state, found, paired or len(finding.criterion.metrics()) == 1)
+        if criterion is None:
+            return [
+                Found(name, one["criterion"], one["verdict"], one) for one in summary["criteria"]
+            ] or [Found(name, "its claim", MISSING, {}, why="it judges nothing")]
+        return [_found(name, criterion, summary)]
 
     def decide(self, findings: Iterable[Finding]) -> tuple[str, list[Found]]:
         """The state of several findings together, and each of them."""
-        found = [self.find(finding) for finding in findings]
+        found = [one for finding in findings for one in self.find(finding)]
         states = {one.state for one in found}
         return next(state for state in ORDER if state in states), found
+
+    def _why_missing(self, name: str) -> str:
+        if name not in self.experiments:
+            return "not built yet"
+        if name not in self.results:
+            return "not run yet"
+        conditions = self.results[name].summary["conditions"]
+        return "" if self.judged(name) else f"only a run of profile {conditions['profile']}"
 
     def walk(self, tree: Tree) -> Walk:
         """Follow a tree from its first question as far as the evidence reaches."""
@@ -167,7 +173,7 @@ class Walk:
         if self.leaf is not None:
             return [(run, self.leaf.concludes) for run in self.leaf.run]
         last = self.steps[-1]
-        missing = [one.finding.experiment for one in last.found if one.state == MISSING]
+        missing = [one.experiment for one in last.found if one.state == MISSING]
         return [(name, f"it decides: {last.node.asks}") for name in dict.fromkeys(missing)]
 
 
@@ -178,8 +184,20 @@ def branch(node: Node, state: str, found: Sequence[Found]) -> str | Leaf | None:
     to = {PASS: node.passed, FAIL: node.failed, INCONCLUSIVE: node.unclear}[state]
     if to is not None:
         return to
-    unclear = dict.fromkeys(f.finding.experiment for f in found if f.state == INCONCLUSIVE)
+    unclear = dict.fromkeys(f.experiment for f in found if f.state == INCONCLUSIVE)
     return Leaf(MORE_STARS, tuple(f"{name} --splits.test {MORE_TEST_STARS}" for name in unclear))
+
+
+def _found(name: str, criterion: Criterion, summary: Mapping[str, Any]) -> Found:
+    found, paired = judged(criterion.expression, summary), True
+    if found is None:
+        try:
+            found = spanned(criterion, summary["metrics"])
+        except KeyError as error:
+            return Found(name, str(criterion), MISSING, {}, why=f"it reports no {error.args[0]}")
+        paired = len(criterion.metrics()) == 1
+    state = criterion.decide(found["low"], found["high"])
+    return Found(name, str(criterion), state, found, paired)
 
 
 def answer(proposition: Proposition, state: str) -> str:

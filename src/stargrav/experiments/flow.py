@@ -6,7 +6,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from stargrav.experiments.decisions import Leaf, Node
-from stargrav.experiments.evidence import MISSING, Evidence, Found, Walk, branch
+from stargrav.experiments.evidence import MISSING, Evidence, Walk, branch
 from stargrav.experiments.spec import FAIL, INCONCLUSIVE, PASS
 from stargrav.plots.style import STYLE
 from stargrav.plots.tree import WIDTH, Exit, Question, height, tree
@@ -26,10 +26,6 @@ def flow(walk: Walk, evidence: Evidence) -> Figure:
     return figure
 
 
-def _asked(found: Found) -> str:
-    return f"{found.finding.experiment}: {found.finding.criterion}"
-
-
 def _questions(walk: Walk, evidence: Evidence) -> list[Question]:
     numbers = {name: number for number, name in enumerate(walk.tree.nodes)}
     reached = {step.name for step in walk.steps}
@@ -40,7 +36,7 @@ def _questions(walk: Walk, evidence: Evidence) -> list[Question]:
         if name in reached and walk.leaf is None and name == walk.steps[-1].name:
             runs = ", ".join(run for run, _ in walk.next_runs())
             exits.append(Exit(MISSING, f"run first: {runs}", taken=True))
-        said = [text for one in found for text in (_asked(one), one.said)]
+        said = [text for one in found for text in (f"{one.experiment}: {one.asked}", one.said)]
         questions.append(Question(node.asks, said, state, name in reached, exits))
     return questions
 
