@@ -16,15 +16,13 @@ import hashlib
 import inspect
 import os
 import pickle
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from itertools import product
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +33,7 @@ from stargrav.constants import FWHM_PER_SIGMA
 from stargrav.labels import LABELS
 from stargrav.physics import synthesis
 from stargrav.physics.grid import Library
+from stargrav.processes import start_worker
 
 RESOLUTION = 20_000.0  # lambda / FWHM of the library
 _EVERY = 2  # synthesised points per stored one: 2.5 stored per FWHM
@@ -217,9 +216,7 @@ def _synthesizers(processes: int, make: SynthesizerFactory) -> Iterator[ProcessP
 
 
 def _start_worker(make: SynthesizerFactory) -> None:
-    """Leave Ctrl-C to the parent, and end with it however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    start_worker()
     _worker["synthesize"] = make()
 
 
@@ -229,13 +226,6 @@ def _work(labels: np.ndarray, path: Path) -> int:
 
 def _spectrum(labels: np.ndarray) -> np.ndarray:
     return _worker["synthesize"](labels)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 @contextmanager
