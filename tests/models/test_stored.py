@@ -13,7 +13,9 @@ from stargrav.models.probes import lightgbm, ols, ridge
 
 NETWORKS = {
     "blindspot": {"channels": 4, "depth": 3, "kernel": 9, "hidden": (6, 5)},
+    "conv_student": {"inputs": 7, "channels": (3, 4), "kernel": 3, "stride": 2, "outputs": 5},
     "mlp_head": {"inputs": 7, "widths": (6, 5), "outputs": 2},
+    "mlp_student": {"inputs": 7, "widths": (6, 5), "outputs": 2},
 }
 
 

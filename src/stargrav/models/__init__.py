@@ -22,9 +22,15 @@ from torch import nn
 from stargrav.errors import InputError, first_line
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.heads import MlpHead
+from stargrav.models.student import ConvStudent, MlpStudent
 
 CONFIG = "config.json"
-NETWORKS: dict[str, type[nn.Module]] = {"blindspot": BlindSpotUNet, "mlp_head": MlpHead}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "blindspot": BlindSpotUNet,
+    "conv_student": ConvStudent,
+    "mlp_head": MlpHead,
+    "mlp_student": MlpStudent,
+}
 _FILES = {"network": "weights.safetensors", "sklearn": "model.skops", "lightgbm": "model.txt"}
 
 

@@ -14,37 +14,23 @@ import torch
 from torch import Tensor, nn
 
 SMALLEST = 1e-6  # of a deviation: an input that never changes is left as it is
+TOGETHER = 4096  # rows that are answered at once
 
 
-class MlpHead(nn.Module):
-    """Perceptron from standardised inputs to labels.
+class Standardised(nn.Module):
+    """A network that standardises its inputs and answers in the labels' units.
+
+    A kind of it adds `layers`, from standardised inputs to standardised labels.
 
     Args:
-        inputs: length of the latent.
-        widths: of the hidden layers.
+        inputs: length of the input.
         outputs: number of labels.
-        dropout: share of hidden units left out in training.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        widths: Sequence[int] = (256, 64),
-        outputs: int = 1,
-        dropout: float = 0.1,
-    ) -> None:
+    layers: nn.Module
+
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.config = {
-            "inputs": inputs,
-            "widths": list(widths),
-            "outputs": outputs,
-            "dropout": dropout,
-        }
-        sizes = [inputs, *widths]
-        layers: list[nn.Module] = []
-        for size, after in zip(sizes, sizes[1:], strict=False):
-            layers += [nn.Linear(size, after), nn.GELU(), nn.Dropout(dropout)]
-        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
         for name, length in (("input", inputs), ("label", outputs)):
             self.register_buffer(f"{name}_mean", torch.zeros(length))
             self.register_buffer(f"{name}_deviation", torch.ones(length))
@@ -63,7 +49,7 @@ class MlpHead(nn.Module):
             getattr(self, f"{name}_deviation").copy_(deviation)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Labels of latents.
+        """Labels of inputs.
 
         Args:
             x: (batch, inputs).
@@ -76,7 +62,7 @@ class MlpHead(nn.Module):
 
     @torch.inference_mode()
     def predict(self, x: np.ndarray) -> np.ndarray:
-        """Labels of latents, as a fitted probe answers.
+        """Labels of inputs, as a fitted probe answers.
 
         Args:
             x: (n, inputs).
@@ -89,8 +75,39 @@ class MlpHead(nn.Module):
         device = self.input_mean.device
         parts = [
             self(torch.tensor(part, dtype=torch.float32, device=device))
-            for part in np.array_split(x, max(1, -(-len(x) // 65536)))
+            for part in np.array_split(x, max(1, -(-len(x) // TOGETHER)))
         ]
         self.train(was_training)
         found = torch.cat(parts).double().cpu().numpy()
         return found[:, 0] if found.shape[1] == 1 else found
+
+
+class MlpHead(Standardised):
+    """Perceptron from standardised inputs to labels.
+
+    Args:
+        inputs: length of the latent.
+        widths: of the hidden layers.
+        outputs: number of labels.
+        dropout: share of hidden units left out in training.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        widths: Sequence[int] = (256, 64),
+        outputs: int = 1,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__(inputs, outputs)
+        self.config = {
+            "inputs": inputs,
+            "widths": list(widths),
+            "outputs": outputs,
+            "dropout": dropout,
+        }
+        sizes = [inputs, *widths]
+        layers: list[nn.Module] = []
+        for size, after in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(size, after), nn.GELU(), nn.Dropout(dropout)]
+        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], outputs))
