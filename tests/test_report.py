@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+import yaml
 
 from stargrav import report
 from stargrav.errors import InputError
@@ -19,6 +20,7 @@ from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import regression_scores
 from stargrav.report import write_report
 
+ROOT = Path(__file__).parents[1]
 PROPOSITIONS = [proposition for group in GROUPS.values() for proposition in group]
 
 
@@ -143,6 +145,21 @@ def test_every_figure_that_is_named_is_there(written):
     named = {line.split("](")[1].rstrip(")") for line in lines}
     drawn = {p.relative_to(written.parent).as_posix() for p in written.parent.rglob("*.png")}
     assert named == drawn and len(drawn) == len(registry()["encoder_mlp"].figures) + len(TREES)
+
+
+def test_main_figures_are_those_of_the_experiments():
+    for _, name, figure in report.MAIN_FIGURES:
+        assert name not in registry() or figure in registry()[name].figures
+
+
+def test_the_report_comes_after_every_experiment_and_owns_its_pages():
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["report"]
+    assert {f"artifacts/experiments/{name}" for name in registry()} <= set(stage["deps"])
+    assert {path for out in stage["outs"] for path in out} == {
+        "docs/results.md",
+        "docs/results.html",
+        "docs/figures",
+    }
 
 
 def test_the_same_results_give_the_same_bytes(own, written, tmp_path):
