@@ -1,5 +1,8 @@
 """A small pipeline's artifacts, made by the modules that make the real ones."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,17 +13,20 @@ from stargrav.data import store
 from stargrav.experiments.inputs import Inputs
 from stargrav.inference.latents import extract_latents
 from stargrav.labels import LABELS, from_unit
+from stargrav.models.blindspot import LAYERS
 from stargrav.observation.instrument import PFS_MR
 from stargrav.observation.noise import NoiseModel
 from stargrav.physics.grid import Library
-from stargrav.settings import Limits
-from stargrav.stages import limits
+from stargrav.settings import Limits, Students
+from stargrav.stages import limits, students
 
 PIXELS = 256
 SIZES = {"train": 400, "valid": 120, "test": 150}
 INSTRUMENT = PFS_MR.cut(PFS_MR.wave[0] - 0.3, PFS_MR.wave[PIXELS - 1] + 0.3)
 CONDITIONS = {"mag": 21.5, "seeing": 1.0, "zenith_angle": 22.5, "field_angle": 0.325}
 READOUTS = (("enc_last", "global_mean"), ("enc_pre_latent", "seg_mean_8"))
+POOLINGS = ("global_mean", "mean_max", "seg_mean_8", "seg_mean_16")
+ALL_READOUTS = tuple(itertools.product(LAYERS, POOLINGS))
 
 
 def spectra(n, seed):
@@ -49,11 +55,15 @@ def library():
 
 @pytest.fixture(scope="session")
 def inputs(tmp_path_factory):
-    """Data set, an untrained teacher and its latents, read by all tests here."""
+    """Data set, untrained teachers, their latents and limits, read by all tests here."""
     root = tmp_path_factory.mktemp("artifacts")
-    folders = {name: root / name for name in ("dataset", "train@teacher", "latents@base")}
+    sets = ("base", "layers", "noise", "no_error", "observed")
+    names = ("dataset", "train@teacher", *(f"latents@{key}" for key in sets))
+    folders = {name: root / name for name in names}
     torch.manual_seed(0)
-    teacher = models.build("blindspot", channels=8, depth=4, kernel=3, hidden=(8,))
+    sizes = {"channels": 8, "depth": 4, "kernel": 3, "hidden": (8,)}
+    teacher = models.build("blindspot", **sizes)
+    blind_to_error = models.build("blindspot", **sizes, error_input=False)
     models.save(teacher, folders["train@teacher"])
     splits = {}
     folders["dataset"].mkdir()
@@ -62,11 +72,26 @@ def inputs(tmp_path_factory):
         path = folders["dataset"] / f"{split}.h5"
         store.write_spectra(path, INSTRUMENT.wave, [(flux, error)], stars)
         splits[split] = store.read_spectra(path)
-    draws = {"train": 2, "valid": 1, "test": 1}
-    extract_latents(splits, teacher, READOUTS, folders["latents@base"] / "noise-1", 1.0, draws)
+    observed = {name: replace(each, error_kind="observed") for name, each in splits.items()}
+    two = {"train": 2, "valid": 1, "test": 1}
+    for key, seen_by, of, readouts, levels, draws in (
+        ("base", "teacher", splits, READOUTS, (1.0,), two),
+        ("layers", "teacher", splits, ALL_READOUTS, (1.0,), 1),
+        ("noise", "teacher", splits, READOUTS, (0.0, 0.1, 0.5), 1),
+        ("no_error", "teacher_no_error", splits, READOUTS, (1.0,), 1),
+        ("observed", "teacher_observed", observed, READOUTS, (1.0,), 1),
+    ):
+        network = blind_to_error if key == "no_error" else teacher
+        facts = {"trained": f"train@{seen_by}"}
+        for level in levels:
+            to = folders[f"latents@{key}"] / f"noise-{level:g}"
+            extract_latents(of, network, readouts, to, level, draws, hashes=facts)
     folders["limits"] = root / "limits"
     folders["limits"].mkdir()
     chosen = Limits(points=2**12, least_ess=50, neighbours=32)
     noise = NoiseModel(INSTRUMENT)
     limits.write(folders["limits"], splits["test"], splits["train"], library(), noise, chosen)
+    folders["students"] = root / "students"
+    taught = Students(widths=(16, 8), channels=(4, 8), epochs=2)
+    students.write(folders["students"], splits, folders["latents@base"] / "noise-1", taught)
     return Inputs(folders)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+
+from stargrav import models
+from stargrav.experiments.inputs import Parts
 from stargrav.experiments.spec import (
     Count,
     Fraction,
@@ -12,12 +18,30 @@ from stargrav.experiments.spec import (
     experiment,
     more_than,
 )
-from stargrav.experiments.steps import Mlp, fit, latents, over, score, training_sizes
+from stargrav.experiments.steps import (
+    Fitted,
+    Mlp,
+    current,
+    fit,
+    latents,
+    over,
+    score,
+    spectra,
+    training_sizes,
+)
 from stargrav.experiments.table import Table
-from stargrav.models.probes import lightgbm, ols, ridge
+from stargrav.models.blindspot import LAYERS
+from stargrav.models.probes import lightgbm, ols, principal_ridge, ridge
+from stargrav.models.ridge import SweptRidge
+from stargrav.training.device import device
+from stargrav.training.finetune import train_encoder
+from stargrav.training.fit import Plan
 
+POOLINGS = ("global_mean", "mean_max", "seg_mean_8", "seg_mean_16")
+LEVELS = (0.0, 0.1, 0.5, 1.0)
+DIMENSIONS = (16, 32, 64, 128)
 SIZES = (1_000, 32_000, 100_000)
-NEEDS = ("dataset", "train@teacher", "latents@base")
+NEEDS = ("dataset", "train@teacher", "latents@base", "limits")
 
 
 @experiment(
@@ -49,6 +73,83 @@ def linear_probe(
     for case in table:
         model = fit(case.probe, case.size, z.valid, target=case.label)
         case.record(score(model, z.test))
+    return table
+
+
+@experiment(
+    plan="distill 1.2",
+    claim="Towards high noise the latent loses less log g than the flux",
+    accept=[
+        more_than("r2[flux,0.1,0.1] - r2[flux,1,1] - r2[latent,0.1,0.1] + r2[latent,1,1]", 0.0),
+        more_than(
+            "r2[flux,0.5,0.1] - r2[flux,0.5,1] - r2[latent,0.5,0.1] + r2[latent,0.5,1]", 0.0
+        ),
+    ],
+    needs=(*NEEDS, "latents@noise"),
+    figures=("noise",),
+)
+def noise_robustness(stars: Count = 32_000) -> Table:
+    """Ridge on latents and on flux of the same stars, trained at each noise, tested at each."""
+
+    @cache
+    def seen(source: str, level: float) -> Parts:
+        if source == "latent":
+            return latents("enc_pre_latent", "seg_mean_8", level, stars=stars, draws=1)
+        return spectra("flux", noise_level=level, stars=stars)
+
+    @cache
+    def trained(source: str, level: float) -> Fitted:
+        return fit(SweptRidge(), seen(source, level).train, seen(source, level).valid)
+
+    table = over(input=("latent", "flux"), trained=LEVELS, tested=LEVELS)
+    for case in table:
+        case.record(score(trained(case.input, case.trained), seen(case.input, case.tested).test))
+    return table
+
+
+@experiment(
+    plan="distill 1.3",
+    claim="32 principal components of the latent hold nearly all of its log g",
+    accept=[at_least("r2[32] / r2[full]", 0.95)],
+    needs=NEEDS,
+    figures=("dimension",),
+)
+def latent_dim(alpha: NonNegative = 1e-3, noise_level: Noise = 1.0) -> Table:
+    """Ridge on the leading principal components of enc_pre_latent + seg_mean_8."""
+    z = latents("enc_pre_latent", "seg_mean_8", noise_level)
+    probes = {str(n): principal_ridge(n, alpha) for n in DIMENSIONS}
+    table = over(dimensions={**probes, "full": ridge(alpha)})
+    for case in table:
+        case.record(score(fit(case.dimensions, z.train, z.valid), z.test))
+    return table
+
+
+@experiment(
+    plan="distill 1.4",
+    claim="Segments of the pre-latent layer keep log g that the last layer and its mean lose",
+    accept=[
+        at_least("max(r2[*,*])", 0.5),
+        more_than("r2[enc_pre_latent,seg_mean_8] - r2[enc_last,seg_mean_8]", 0.0),
+    ],
+    published={"r2[enc_pre_latent,seg_mean_8]": 0.5516, "r2[enc_last,global_mean]": 0.2202},
+    needs=(*NEEDS, "latents@layers"),
+    figures=("layers",),
+)
+def latent_extraction(alpha: NonNegative = 1e-3, noise_level: Noise = 1.0) -> Table:
+    """Ridge on each layer in each pooling, and on all layers side by side."""
+
+    def z(layer: str, pooling: str) -> Parts:
+        if layer != "all":
+            return latents(layer, pooling, noise_level, draws=1)
+        first, *others = (z(each, pooling) for each in LAYERS)
+        for other in others:
+            first = Parts(*(a.beside(b) for a, b in zip(first, other, strict=True)))
+        return first
+
+    table = over(layer=(*LAYERS, "all"), pooling=POOLINGS)
+    for case in table:
+        parts = z(case.layer, case.pooling)
+        case.record(score(fit(ridge(alpha), parts.train, parts.valid), parts.test))
     return table
 
 
@@ -87,3 +188,61 @@ def encoder_mlp(
     for case in table:
         case.record(score(fit(case.model, z.train, z.valid), z.test))
     return table
+
+
+@experiment(
+    plan="distill 2.2b",
+    claim="The encoder, trained on for log g, reads at least as much of it as the frozen one",
+    accept=[at_least("r2[finetuned] - r2[frozen]", 0.0)],
+    needs=NEEDS,
+    figures=("losses", "predicted", "scores"),
+)
+def finetune_encoder(
+    stars: Count = 32_000,
+    learning_rate: Rate = 1e-4,
+    weight_decay: NonNegative = 1e-2,
+    batch_size: Count = 32,
+    epochs: Count = 20,
+    patience: Count = 4,
+    noise_level: Noise = 1.0,
+) -> Table:
+    """The network of encoder_mlp, and the same with its encoder trained further at a lower rate.
+
+    Noise is drawn anew in each epoch; the statistics of the batch norm stay as they are.
+    """
+    z = latents("enc_pre_latent", "seg_mean_8", noise_level)
+    table = over(model={"frozen": False, "finetuned": True})
+    frozen = fit(Mlp(), z.train, z.valid)
+    for case in table:
+        if not case.model:
+            case.record(score(frozen, z.test))
+            continue
+        seen = spectra("flux", "error", noise_level=noise_level, stars=stars)
+        plan = Plan(epochs, "constant", "valid_r2", patience, progress="encoder to log_g")
+        rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+        case.record(score(_trained_on(frozen, seen, plan, batch_size, rates), seen.test))
+    return table
+
+
+def _trained_on(
+    frozen: Fitted, seen: Parts, plan: Plan, batch_size: int, rates: Mapping[str, float]
+) -> Fitted:
+    """Train encoder and head further, from where the head was trained on stored latents."""
+    found = current()
+    plan = replace(plan, seed=found.seed, accelerator=found.accelerator)
+    teacher = models.load(found.inputs.folder("train@teacher"))
+    model, history = train_encoder(
+        teacher,
+        frozen.estimator,
+        frozen.readout,
+        found.inputs.fresh_spectra(seen.train, batch_size, device(found.accelerator)),
+        (seen.valid.features[0], seen.valid.stars[frozen.target]),
+        frozen.target,
+        plan,
+        folder=found.training_folder(),
+        identity=found.hashes,
+        **rates,
+    )
+    columns = {"n_train": len(seen.train), "draws": 1}
+    epochs = history.drop(columns="seconds").to_dict("records")
+    return Fitted(model, frozen.target, frozen.readout, columns, epochs)

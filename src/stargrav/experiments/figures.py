@@ -16,12 +16,14 @@ from matplotlib.figure import Figure
 from stargrav.experiments.results import Result
 from stargrav.plots.limits import against_magnitude, ranks, sigmas
 from stargrav.plots.regression import predicted_true, residuals
-from stargrav.plots.scores import bars
-from stargrav.plots.style import STYLE, save
+from stargrav.plots.scores import against, bars, score_map
+from stargrav.plots.style import MUTED, STYLE, save
 from stargrav.plots.training import curves
 
 RESIDUAL_COLUMNS = ("T_eff", "M_H", "snr")
 RANK_BINS = 20
+R2 = ("r2", "r2_low", "r2_high")
+R2_LABEL = r"$R^2$ on the test stars"
 
 
 def draw(result: Result, names: tuple[str, ...], folder: Path) -> list[Path]:
@@ -97,7 +99,7 @@ def scores(result: Result) -> Figure:
     figure.set_layout_engine("constrained")
     value, low, high = (table[name].to_numpy(float) for name in ("r2", "r2_low", "r2_high"))
     labels = list(table[inner].agg(", ".join, axis=1))
-    bars(labels, groups, value, low, high, marks, r"$R^2$ on the test stars", figure.subplots())
+    bars(labels, groups, value, low, high, marks, R2_LABEL, figure.subplots())
     return figure
 
 
@@ -137,7 +139,53 @@ def sigma_snr(result: Result) -> Figure:
     return figure
 
 
+def noise(result: Result) -> Figure:
+    """R2 against the noise of the test spectra, trained at that noise and at one in the middle."""
+    table = result.table.astype({"trained": float, "tested": float})
+    levels = np.array(sorted(table["tested"].unique()))
+    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+    middle = levels[len(levels) // 2]
+    for ax, matched in zip(figure.subplots(1, 2, sharey=True), (True, False), strict=True):
+        trained = table["tested"] if matched else middle
+        part = table[table["trained"] == trained].sort_values("tested")
+        curves = {
+            source: tuple(rows[name].clip(lower=-0.5).to_numpy(float) for name in R2)
+            for source, rows in part.groupby("input", sort=False)
+        }
+        against(levels, curves, "noise level of the test spectra", R2_LABEL, ax)
+        ax.set_title("trained at the same noise" if matched else f"trained at noise {middle:g}")
+        ax.label_outer()
+    return figure
+
+
+def dimension(result: Result) -> Figure:
+    """R2 against the number of principal components, the whole latent as a line."""
+    table = result.table
+    some, full = table[table["dimensions"] != "full"], table[table["dimensions"] == "full"]
+    figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+    ax = figure.subplots()
+    curves = {"components": tuple(some[name].to_numpy(float) for name in R2)}
+    against(some["dimensions"].to_numpy(float), curves, "components", R2_LABEL, ax)
+    ax.axhline(float(full["r2"].iloc[0]), color=MUTED, linestyle="--", label="whole latent")
+    ax.set_xscale("log", base=2)
+    ax.legend()
+    return figure
+
+
+def layers(result: Result) -> Figure:
+    """R2 as a map of layer and pooling."""
+    table = result.table.pivot(index="layer", columns="pooling", values="r2")
+    table = table.loc[result.table["layer"].unique(), result.table["pooling"].unique()]
+    figure = Figure(figsize=(6.4, 3.4), layout="constrained")
+    ax = figure.subplots()
+    score_map(table.to_numpy(float), list(table.index), list(table.columns), R2_LABEL, ax)
+    return figure
+
+
 FIGURES = {
+    "noise": noise,
+    "dimension": dimension,
+    "layers": layers,
     "predicted": predicted,
     "limit_magnitude": limit_magnitude,
     "ranks": rank_histogram,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 
 from stargrav import models
@@ -18,6 +19,7 @@ from stargrav.files import hash_tree
 from stargrav.inference.draws import pixels
 from stargrav.inference.fresh import FreshLatents
 from stargrav.inference.latents import read_latents, read_manifest
+from stargrav.inference.limits import read_limits
 from stargrav.labels import LABELS
 
 COLUMNS = (*LABELS, "mag", "snr")  # of the stars, where the data set has them
@@ -36,6 +38,8 @@ class Part:
         noise_level: of the spectra that the features were read from.
         teacher: that read them, where they are latents.
         error: kind of error that is reported with the noisy flux; the data set's own if None.
+        limits: what the flux of these stars can tell at most (`inference.limits`), one row per
+            star; None where that is not known.
     """
 
     features: np.ndarray
@@ -46,17 +50,26 @@ class Part:
     noise_level: float = 1.0
     teacher: str = "teacher"
     error: str | None = None
+    limits: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return self.features.shape[1]
 
     def sample(self, n: int, seed: int) -> Part:
         """n random stars in all their draws; a smaller sample is part of a larger one."""
-        if n >= len(self):
-            return self
-        rows = sampled_rows(len(self), n, seed)
+        return self if n >= len(self) else self.take(sampled_rows(len(self), n, seed))
+
+    def take(self, rows: np.ndarray) -> Part:
+        """Some of the stars (n,), by their place in this part, in all their draws."""
         stars = {name: column[rows] for name, column in self.stars.items()}
-        return replace(self, features=self.features[:, rows], stars=stars, index=self.index[rows])
+        limits = None if self.limits is None else self.limits.iloc[rows]
+        return replace(
+            self,
+            features=self.features[:, rows],
+            stars=stars,
+            index=self.index[rows],
+            limits=limits,
+        )
 
     def rows(self) -> np.ndarray:
         """(draws * n, f) features, draw after draw."""
@@ -65,6 +78,19 @@ class Part:
     def label(self, target: str) -> np.ndarray:
         """(draws * n,) a label beside `rows`."""
         return np.tile(self.stars[target], len(self.features))
+
+    def beside(self, other: Part) -> Part:
+        """The features of another part of the same stars and draws laid beside these."""
+        features = np.concatenate([self.features, other.features], axis=-1)
+        return replace(self, features=features)
+
+    def first_draw(self) -> Part:
+        """The same stars in their first noise draw only."""
+        return replace(self, features=self.features[:1])
+
+    def with_label(self, name: str, values: np.ndarray) -> Part:
+        """The same stars with a further column (n,) that can be a target."""
+        return replace(self, stars={**self.stars, name: values})
 
     def varies(self, label: str) -> bool:
         """Whether the stars differ in a label, as they need not in a foreign data set."""
@@ -136,7 +162,13 @@ class Inputs:
         return self.folders[stage]
 
     def latents(
-        self, layer: str, pooling: str, noise_level: float = 1.0, teacher: str = "teacher"
+        self,
+        layer: str,
+        pooling: str,
+        noise_level: float = 1.0,
+        teacher: str = "teacher",
+        stars: int | None = None,
+        draws: int | None = None,
     ) -> Parts:
         """A teacher's latents of the three splits, with the labels of their stars.
 
@@ -145,6 +177,8 @@ class Inputs:
             pooling: `global_mean`, `mean_max` or `seg_mean_K`.
             noise_level: of the spectra that they were read from.
             teacher: which was trained by the stage `train@<teacher>`.
+            stars: of train, a random sample as `Part.sample` draws it; all if None.
+            draws: of noise in train; all that are stored if None.
 
         Raises:
             InputError: no such latents are stored, or not those of this data set.
@@ -156,13 +190,16 @@ class Inputs:
             raise InputError(folder, "dataset", "another one's latents", expected)
         parts = []
         for split in Parts._fields:
-            features = read_latents(folder, layer, pooling, split)
+            features = read_latents(folder, layer, pooling, split)[:draws]
             part = self._part(split, features, noise_level, (layer, pooling), teacher)
             if len(part.stars["log_g"]) != len(part):
                 found = f"{len(part)} latents"
                 raise InputError(folder, split, found, f"{len(part.stars['log_g'])}, as stars")
             parts.append(part)
-        return Parts(*parts)
+        found = Parts(*parts)
+        if stars is None:
+            return found
+        return found._replace(train=found.train.sample(stars, self.seed))
 
     def spectra(
         self,
@@ -213,8 +250,13 @@ class Inputs:
             batch_size: stars in a batch.
             device: where noise is drawn and the teacher runs.
         """
-        folder = self.folder(f"train@{train.teacher}")
-        spectra = NoisySpectra(
+        teacher = models.load(self.folder(f"train@{train.teacher}"))
+        spectra = self.fresh_spectra(train, batch_size, device)
+        return FreshLatents(spectra, teacher, train.readout, target)
+
+    def fresh_spectra(self, train: Part, batch_size: int, device: torch.device) -> NoisySpectra:
+        """Spectra of training stars with noise drawn anew in each pass; see `fresh_latents`."""
+        return NoisySpectra(
             store.read_spectra(train.path),
             batch_size,
             train.noise_level,
@@ -223,7 +265,6 @@ class Inputs:
             generator=torch.Generator(device),
             device=device,
         )
-        return FreshLatents(spectra, models.load(folder), train.readout, target)
 
     def _stored(self, layer: str, pooling: str, noise_level: float, trained: str) -> Path:
         """The folder of one noise level of a set of latents."""
@@ -253,4 +294,7 @@ class Inputs:
         table = store.read_spectra(path).stars
         rows = np.arange(len(table)) if rows is None else rows
         stars = {name: table[name].to_numpy(float)[rows] for name in COLUMNS if name in table}
-        return Part(features, stars, readout, rows, path, noise_level, teacher, error)
+        limits = None
+        if split == "test" and "limits" in self.folders:
+            limits = read_limits(self.folder("limits"), noise_level)
+        return Part(features, stars, readout, rows, path, noise_level, teacher, error, limits)

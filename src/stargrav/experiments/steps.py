@@ -20,7 +20,8 @@ from sklearn.base import RegressorMixin, clone
 
 from stargrav.experiments.inputs import Inputs, Part, Parts
 from stargrav.experiments.table import Prediction, Score, over
-from stargrav.metrics.regression import regression_scores
+from stargrav.metrics.regression import limit_scores, regression_scores
+from stargrav.models.ridge import SweptRidge
 from stargrav.training.device import device
 from stargrav.training.fit import Plan
 from stargrav.training.head import train_head
@@ -47,6 +48,11 @@ class Bench:
     hashes: Mapping[str, str] = field(default_factory=dict)
     trainings: Iterator[int] = field(default_factory=count)
 
+    def training_folder(self) -> Path | None:
+        """Where the next training is kept; the same in each run of the experiment."""
+        number = next(self.trainings)
+        return None if self.scratch is None else self.scratch / str(number)
+
 
 @dataclass(frozen=True)
 class Mlp:
@@ -64,13 +70,13 @@ class Mlp:
             frozen teacher, rather than on the stored draws.
     """
 
-    widths: Sequence[int]
-    dropout: float
-    learning_rate: float
-    weight_decay: float
-    batch_size: int
-    epochs: int
-    patience: int
+    widths: Sequence[int] = (256, 64)
+    dropout: float = 0.1
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    batch_size: int = 256
+    epochs: int = 200
+    patience: int = 15
     fresh_noise: bool = False
 
 
@@ -117,9 +123,16 @@ def current() -> Bench:
     return _BENCH.get()
 
 
-def latents(layer: str, pooling: str, noise_level: float = 1.0, teacher: str = "teacher") -> Parts:
+def latents(
+    layer: str,
+    pooling: str,
+    noise_level: float = 1.0,
+    teacher: str = "teacher",
+    stars: int | None = None,
+    draws: int | None = None,
+) -> Parts:
     """A teacher's latents of the three splits; see `Inputs.latents`."""
-    return _BENCH.get().inputs.latents(layer, pooling, noise_level, teacher)
+    return _BENCH.get().inputs.latents(layer, pooling, noise_level, teacher, stars, draws)
 
 
 def spectra(
@@ -160,7 +173,8 @@ def fit(model: RegressorMixin | Mlp, train: Part, valid: Part, target: str = "lo
     Args:
         model: an unfitted estimator (`models.probes`), or a network to be trained.
         train: stars to fit to.
-        valid: stars that decide when training stops; a probe does not look at them.
+        valid: stars that decide when training stops and which penalty a swept ridge takes;
+            other probes do not look at them.
         target: the label to predict.
 
     Raises:
@@ -173,6 +187,9 @@ def fit(model: RegressorMixin | Mlp, train: Part, valid: Part, target: str = "lo
         estimator, history = _train(model, train, valid, target)
         return Fitted(estimator, target, train.readout, columns, history)
     estimator = clone(model)
+    if isinstance(estimator, SweptRidge):
+        estimator.fit(train.rows(), train.label(target), valid.features[0], valid.stars[target])
+        return Fitted(estimator, target, train.readout, columns)
     if "random_state" in estimator.get_params():
         estimator.set_params(random_state=_BENCH.get().seed)
     # latents are so correlated that normal equations in float32 lose the small ridge
@@ -190,13 +207,19 @@ def predict(model: Fitted, part: Part) -> Prediction:
 def score(model: Fitted, part: Part) -> Score:
     """R2, MAE and RMSE of a model on stars, with what the table and the figures keep.
 
+    Where it is known what the flux of the stars can tell at most, log g is also measured by that
+    (`metrics.regression.limit_scores`).
+
     Raises:
         InputError: all stars have the same label, for which there is no R2.
     """
     part.require_variation(model.target)
     found = predict(model, part)
+    metrics = regression_scores(found.truth, found.value, _BENCH.get().seed)
+    if model.target == "log_g" and part.limits is not None:
+        metrics |= limit_scores(found.truth, found.value, part.limits, _BENCH.get().seed)
     return Score(
-        metrics=regression_scores(found.truth, found.value, _BENCH.get().seed),
+        metrics=metrics,
         columns={**model.columns, "n_test": len(part)},
         prediction=found,
         history=model.history,
@@ -209,7 +232,6 @@ def _train(
 ) -> tuple[Predicts, Sequence[Mapping[str, float]]]:
     """Train a network; interrupted and called again, it goes on where it was."""
     found = _BENCH.get()
-    number = next(found.trainings)
     settings = asdict(model)
     fresh = None
     if settings.pop("fresh_noise"):
@@ -228,7 +250,7 @@ def _train(
         (np.array(train.rows()), train.label(target)),
         (np.array(valid.features[0]), valid.stars[target]),
         plan,
-        folder=None if found.scratch is None else found.scratch / str(number),
+        folder=found.training_folder(),
         identity={**found.hashes, "target": target, "stars": len(train), "fresh": bool(fresh)},
         fresh=fresh,
         **settings,

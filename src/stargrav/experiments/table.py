@@ -45,6 +45,9 @@ class Score:
         prediction: what the metrics were computed from, for the figures.
         history: one mapping per epoch, where something was trained in epochs.
         model: what can be stored by its `save(folder)`, if this case is served.
+        trials: one mapping per trial, where settings were searched for: trial, state, valid_r2,
+            settings.
+        adopt: experiment -> settings that were found for it.
     """
 
     metrics: Mapping[str, Estimate]
@@ -52,6 +55,12 @@ class Score:
     prediction: Prediction | None = None
     history: Sequence[Mapping[str, float]] = ()
     model: Any = None
+    trials: Sequence[Mapping[str, Any]] = ()
+    adopt: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def also(self, **metrics: Estimate) -> Score:
+        """The same with further metrics."""
+        return replace(self, metrics={**self.metrics, **metrics})
 
 
 @dataclass(eq=False)

@@ -102,6 +102,37 @@ def extract_latents(
     return manifest
 
 
+def read_out(
+    teacher: BlindSpotUNet,
+    noisy: np.ndarray,
+    error: np.ndarray,
+    layer: str,
+    pooling: str,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """Latents of spectra in memory.
+
+    Args:
+        teacher: the denoiser.
+        noisy: (n, p) flux.
+        error: (n, p) that the teacher is told.
+        layer: of `models.blindspot.LAYERS`.
+        pooling: see `models.pooling`.
+        device: where the network runs.
+
+    Returns:
+        (n, d), float32.
+    """
+    teacher = teacher.to(device).eval()
+    found = []
+    for start in range(0, len(noisy), BATCH_SIZE):
+        rows = slice(start, start + BATCH_SIZE)
+        pair = (torch.tensor(values[rows], device=device) for values in (noisy, error))
+        with torch.inference_mode():
+            found.append(pool(teacher.layers(*pair, [layer])[layer], pooling).float().cpu())
+    return torch.cat(found).numpy()
+
+
 def read_latents(folder: Path, layer: str, pooling: str, split: str) -> np.ndarray:
     """Stored latents (draws, n, d) as a read-only memory map.
 

@@ -11,6 +11,7 @@ weighted; <y> is then the mean of the resample.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from stargrav.metrics.estimate import Estimate, bootstrap
 
@@ -51,7 +52,65 @@ def rmse(
     return np.sqrt(weights @ (truth - prediction) ** 2 / weights.sum(axis=-1))
 
 
+def variance_share(
+    truth: np.ndarray, residual: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Variance of what is left of a label over that of the label; arguments as for `r2`."""
+    weights = np.ones(len(truth)) if weights is None else weights
+    weights = weights / weights.sum(axis=-1, keepdims=True)
+
+    def variance(values: np.ndarray) -> np.ndarray:
+        centred = values - values.mean()  # shifts the sums below away from cancellation
+        return weights @ centred**2 - (weights @ centred) ** 2
+
+    return variance(residual) / variance(truth)
+
+
 SCORES = {"r2": r2, "mae": mae, "rmse": rmse}
+
+
+def error_ratio(
+    truth: np.ndarray, prediction: np.ndarray, sigma: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Mean absolute error over that of Gaussian errors as wide as the Cramer-Rao bounds.
+
+    Args:
+        truth: (n,) true label.
+        prediction: (n,) predicted label, same unit.
+        sigma: (n,) standard deviation of the bound of each star, same unit.
+        weights: as for `r2`.
+    """
+    weights = np.ones(len(truth)) if weights is None else weights
+    return weights @ np.abs(truth - prediction) / (weights @ sigma * np.sqrt(2 / np.pi))
+
+
+def limit_scores(
+    truth: np.ndarray, prediction: np.ndarray, limits: pd.DataFrame, seed: int
+) -> dict[str, Estimate]:
+    """How close predictions of log g come to what the flux can tell at most.
+
+    `efficiency` is R2 / R2_Bayes, with R2_Bayes that of the exact posterior mean of the same noisy
+    spectra; a model that reads more than the flux, such as a noiseless error array, can pass 1.
+    `fisher_ratio` is `error_ratio`; with little signal the prior keeps errors below the bound.
+
+    Args:
+        truth: (n,) true log g.
+        prediction: (n,) predicted log g.
+        limits: (n rows) as `inference.limits` describes.
+        seed: of the resamples.
+
+    Returns:
+        those of the two that the columns of `limits` allow, and that are finite.
+    """
+    found = {}
+    if "mean_log_g" in limits:
+        best = bootstrap(r2, truth, limits["mean_log_g"].to_numpy(), seed=seed)
+        found["efficiency"] = bootstrap(r2, truth, prediction, seed=seed) / best
+    if "sigma_fisher_log_g" in limits:
+        sigma = limits["sigma_fisher_log_g"].to_numpy()
+        if np.isfinite(sigma).all():
+            found["fisher_ratio"] = bootstrap(error_ratio, truth, prediction, sigma, seed=seed)
+    return {name: value for name, value in found.items() if np.isfinite(value.value)}
 
 
 def regression_scores(truth: np.ndarray, prediction: np.ndarray, seed: int) -> dict[str, Estimate]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 from lightgbm import LGBMRegressor
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -28,6 +29,17 @@ def ridge(alpha: float) -> Pipeline:
         alpha: weight of the squared coefficients beside the summed squared residuals.
     """
     return make_pipeline(StandardScaler(), Ridge(alpha=alpha))
+
+
+def principal_ridge(components: int, alpha: float) -> Pipeline:
+    """Ridge regression on the leading principal components of standardised features.
+
+    Args:
+        components: that are kept.
+        alpha: see `ridge`.
+    """
+    leading = PCA(components, svd_solver="covariance_eigh")
+    return make_pipeline(StandardScaler(), leading, Ridge(alpha=alpha))
 
 
 def lightgbm(leaves: int, trees: int) -> LGBMRegressor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -58,4 +58,56 @@ def bars(
     ax.set(xlabel=xlabel, ylim=(place[-1] + 0.6, place[0] - 0.6 - GAP * bool(groups[0])))
     ax.grid(visible=False, axis="y")
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+    return ax
+
+
+def against(
+    x: np.ndarray,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    xlabel: str,
+    ylabel: str,
+    ax: Axes,
+) -> Axes:
+    """A score against a setting, a line with its interval for each curve.
+
+    Args:
+        x: (n,) setting, evenly spaced in the figure where it spans decades.
+        curves: name -> score (n,), lower and upper end of its interval (n,).
+        xlabel: name of the setting.
+        ylabel: name of the score.
+        ax: drawn into.
+    """
+    for number, (name, (value, low, high)) in enumerate(curves.items()):
+        color = COLORS[number % len(COLORS)]
+        style = "-" if number < len(COLORS) else "--"
+        ax.plot(x, value, color=color, linestyle=style, marker="o", markersize=4, label=name)
+        ax.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+    ax.axhline(0, color=MUTED, linewidth=0.8)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.legend()
+    return ax
+
+
+def score_map(
+    values: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str, ax: Axes
+) -> Axes:
+    """Scores as a map of two settings, each number written in its field.
+
+    Args:
+        values: (rows, columns) scores.
+        rows: names, from top to bottom.
+        columns: names, from left to right.
+        label: name of the score.
+        ax: drawn into.
+    """
+    image = ax.imshow(values, cmap="viridis", aspect="auto")
+    middle = (values.min() + values.max()) / 2
+    for (row, column), value in np.ndenumerate(values):
+        color = "white" if value < middle else "black"
+        ax.text(column, row, f"{value:.3f}", ha="center", va="center", color=color)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.grid(visible=False)
+    ax.tick_params(length=0)
+    ax.figure.colorbar(image, ax=ax, pad=0.02, label=label).outline.set_visible(False)
     return ax

@@ -1,0 +1,244 @@
+"""Programme `distill`, part 4 and A: does log g come from the spectrum, or by a shortcut?
+
+The noise model's error array is computed from noise-free counts, so that it carries a noise-free
+copy of the spectrum; errors estimated from noisy counts (`observed`) do not. What the error array
+tells is taken out first: with e the log g predicted from the error array of a star, the residual
+log g - e is what flux and latents are asked for. On training stars e comes from models that have
+not seen them (cross-fitting, Chernozhukov et al. 2018, Econometrics Journal 21, C1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+from sklearn.model_selection import KFold
+
+from stargrav import models
+from stargrav.experiments.inputs import Part, Parts
+from stargrav.experiments.spec import (
+    Count,
+    NonNegative,
+    at_least,
+    at_most,
+    between,
+    experiment,
+    more_than,
+)
+from stargrav.experiments.steps import (
+    Fitted,
+    current,
+    fit,
+    latents,
+    over,
+    predict,
+    score,
+    spectra,
+)
+from stargrav.experiments.table import Score, Table
+from stargrav.inference.latents import read_out
+from stargrav.metrics.estimate import Estimate, bootstrap
+from stargrav.metrics.regression import variance_share
+from stargrav.models.probes import lightgbm, ridge
+from stargrav.models.ridge import SweptRidge
+from stargrav.training.device import device
+
+READOUT = ("enc_pre_latent", "seg_mean_8")
+NEEDS = ("dataset", "train@teacher", "latents@base", "limits")
+ERRORS = ("noiseless", "observed")
+RESIDUAL = "log_g left"
+TEACHERS = {"noiseless": "teacher", "observed": "teacher_observed"}
+
+
+@experiment(
+    plan="distill 4.1",
+    claim="A teacher that does not see the error holds as much log g",
+    accept=[at_most("r2[with_error,lightgbm] - r2[without_error,lightgbm]", 0.05)],
+    needs=(*NEEDS, "latents@no_error"),
+    figures=("scores",),
+)
+def teacher_no_error(alpha: NonNegative = 1e-3, leaves: Count = 15, trees: Count = 50) -> Table:
+    """Probes on the latents of two teachers, one of which is not told the error."""
+    table = over(
+        teacher={"with_error": "teacher", "without_error": "teacher_no_error"},
+        probe={"ridge": ridge(alpha), "lightgbm": lightgbm(leaves, trees)},
+    )
+    for case in table:
+        z = latents(*READOUT, teacher=case.teacher, draws=1)
+        case.record(score(fit(case.probe, z.train, z.valid), z.test))
+    return table
+
+
+@experiment(
+    plan="distill 4.2",
+    claim="The teacher makes use of each star's own error",
+    accept=[more_than("r2[true] - r2[shuffled]", 0.0)],
+    needs=NEEDS,
+    figures=("scores",),
+)
+def shuffled_error(alpha: NonNegative = 1e-3, stars: Count = 32_000) -> Table:
+    """Latents of spectra with another star's error, by the probe of true ones and by its own."""
+    true = spectra("flux", "error", stars=stars)
+    swapped = Parts(*(_swapped(part, seed) for seed, part in enumerate(true)))
+    seen = {"true": _encoded(true), "shuffled": _encoded(swapped)}
+    table = over(error={"true": "true", "shuffled": "true", "retrained": "shuffled"})
+    for case in table:
+        trained = seen[case.error]
+        tested = seen["true" if case.key == "true" else "shuffled"]
+        case.record(score(fit(ridge(alpha), trained.train, trained.valid), tested.test))
+    return table
+
+
+@experiment(
+    plan="distill 4.3",
+    claim="With permuted labels nothing is learnt: the score is not made by the procedure",
+    accept=[
+        between("r2[shuffled,ridge]", -0.1, 0.05),
+        between("r2[shuffled,lightgbm]", -0.1, 0.05),
+    ],
+    needs=NEEDS,
+    figures=("scores",),
+)
+def label_shuffle(alpha: NonNegative = 1e-3, leaves: Count = 15, trees: Count = 50) -> Table:
+    """Probes fitted to each star's own log g, and to that of another star."""
+    z = latents(*READOUT)
+    order = np.random.default_rng(current().seed).permutation(len(z.train))
+    permuted = z.train.with_label("log_g", z.train.stars["log_g"][order])
+    table = over(
+        labels={"true": z.train, "shuffled": permuted},
+        probe={"ridge": ridge(alpha), "lightgbm": lightgbm(leaves, trees)},
+    )
+    for case in table:
+        case.record(score(fit(case.probe, case.labels, z.valid), z.test))
+    return table
+
+
+@experiment(
+    plan="distill A.1",
+    claim="The noiseless error array tells more of log g than one estimated from noisy counts",
+    accept=[more_than("r2[noiseless,ridge] - r2[observed,ridge]", 0.0)],
+    published={"r2[noiseless,ridge]": 0.91},
+    needs=NEEDS,
+    figures=("scores",),
+)
+def error_only(stars: Count = 32_000, leaves: Count = 15, trees: Count = 50) -> Table:
+    """log g from the logarithm of the error array alone."""
+    table = over(error=ERRORS, probe={"ridge": SweptRidge(), "lightgbm": lightgbm(leaves, trees)})
+    seen = cache(lambda error: spectra("log_error", error=error, stars=stars))
+    for case in table:
+        parts = seen(case.error)
+        case.record(score(fit(case.probe, parts.train, parts.valid), parts.test))
+    return table
+
+
+@experiment(
+    plan="distill A.2",
+    claim="The noiseless error array accounts for most of the variance of log g",
+    accept=[at_most("share[noiseless]", 0.5)],
+    needs=NEEDS,
+    figures=("scores",),
+)
+def error_residual(stars: Count = 32_000, folds: Count = 5) -> Table:
+    """The share of the variance of log g that is left when the error array's part is taken out."""
+    table = over(error=ERRORS)
+    for case in table:
+        parts = spectra("log_error", error=case.error, stars=stars)
+        model, left = _taken_out(parts, folds)
+        share, cross_fitted = (_share(part) for part in (left.test, left.train))
+        case.record(score(model, parts.test).also(share=share, share_cross_fitted=cross_fitted))
+    return table
+
+
+@experiment(
+    plan="distill A.3",
+    claim="The flux tells log g beyond what the error array tells",
+    accept=[more_than("r2[noiseless]", 0.1), more_than("r2[observed]", 0.1)],
+    needs=NEEDS,
+    figures=("scores",),
+)
+def flux_residual(stars: Count = 32_000, folds: Count = 5) -> Table:
+    """Ridge on the flux, asked for the residual of log g after the error array."""
+    table = over(error=ERRORS)
+    for case in table:
+        _, left = _taken_out(spectra("log_error", error=case.error, stars=stars), folds)
+        case.record(_asked(spectra("flux", error=case.error, stars=stars), left))
+    return table
+
+
+@experiment(
+    plan="distill A.4",
+    claim="The latent keeps the log g that the flux tells beyond the error array",
+    accept=[at_least("r2[noiseless,latent] / r2[noiseless,flux]", 0.9)],
+    needs=(*NEEDS, "latents@observed"),
+    figures=("scores",),
+)
+def latent_residual(stars: Count = 32_000, folds: Count = 5) -> Table:
+    """Ridge on flux and on latents, asked for the residual of log g after the error array.
+
+    Neither tells anything: a shortcut; the latent as much as the flux: kept; more: enhanced;
+    less: lost.
+    """
+    table = over(error=ERRORS, input=("flux", "latent"))
+    left = cache(
+        lambda error: _taken_out(spectra("log_error", error=error, stars=stars), folds)[1]
+    )
+    for case in table:
+        if case.input == "flux":
+            seen = spectra("flux", error=case.error, stars=stars)
+        else:
+            seen = latents(*READOUT, teacher=TEACHERS[case.error], stars=stars, draws=1)
+        case.record(_asked(seen, left(case.error)))
+    return table
+
+
+def _taken_out(errors: Parts, folds: int) -> tuple[Fitted, Parts]:
+    """What the error array tells of log g, and the stars with what is left of it."""
+    model = fit(SweptRidge(), errors.train, errors.valid)
+    told = [predict(model, part).value for part in errors]
+    splits = KFold(folds, shuffle=True, random_state=current().seed)
+    for kept, out in splits.split(told[0]):
+        unseen = fit(SweptRidge((model.estimator.alpha_,)), errors.train.take(kept), errors.valid)
+        told[0][out] = predict(unseen, errors.train.take(out)).value
+    return model, Parts(
+        *(
+            part.with_label(RESIDUAL, part.stars["log_g"] - value)
+            for part, value in zip(errors, told, strict=True)
+        )
+    )
+
+
+def _asked(seen: Parts, left: Parts) -> Score:
+    """How well the residual is read from other features of the same stars."""
+    train, valid, test = (
+        part.with_label(RESIDUAL, other.stars[RESIDUAL])
+        for part, other in zip(seen, left, strict=True)
+    )
+    return score(fit(SweptRidge(), train, valid, target=RESIDUAL), test)
+
+
+def _share(left: Part) -> Estimate:
+    """Share of the variance of log g that is left."""
+    stars = left.stars
+    return bootstrap(variance_share, stars["log_g"], stars[RESIDUAL], seed=current().seed)
+
+
+def _swapped(part: Part, number: int) -> Part:
+    """Spectra with the error of another star; flux and error lie side by side in the features."""
+    order = np.random.default_rng([current().seed, number]).permutation(len(part))
+    flux, error = np.split(part.features, 2, axis=-1)
+    return replace(part, features=np.concatenate([flux, error[:, order]], axis=-1))
+
+
+def _encoded(seen: Parts) -> Parts:
+    """The teacher's latents of spectra that hold flux and error side by side."""
+    found = current()
+    teacher = models.load(found.inputs.folder("train@teacher"))
+    place = device(found.accelerator)
+
+    def latents_of(part: Part) -> Part:
+        pairs = (np.split(draw, 2, axis=-1) for draw in part.features)
+        features = np.stack([read_out(teacher, *pair, *READOUT, place) for pair in pairs])
+        return replace(part, features=features, readout=READOUT)
+
+    return Parts(*(latents_of(part) for part in seen))
