@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 SMALLEST = 1e-6  # of a deviation: an input that never changes is left as it is
 TOGETHER = 4096  # rows that are answered at once
+COLUMNS = 512  # that are measured at once
 
 
 class Standardised(nn.Module):
@@ -43,7 +44,11 @@ class Standardised(nn.Module):
             labels: (n, outputs), in their units.
         """
         for name, values in (("input", inputs), ("label", labels)):
-            deviation, mean = torch.std_mean(values.double(), dim=0, correction=0)
+            parts = [  # spectra in double precision would take too much memory at once
+                torch.std_mean(columns.double(), dim=0, correction=0)
+                for columns in values.split(COLUMNS, dim=1)
+            ]
+            deviation, mean = (torch.cat(part) for part in zip(*parts, strict=True))
             deviation[deviation < SMALLEST] = 1.0
             getattr(self, f"{name}_mean").copy_(mean)
             getattr(self, f"{name}_deviation").copy_(deviation)

@@ -1,0 +1,372 @@
+"""Programme `distill`, parts 2 and 3: can a student that sees flux alone carry the latent?
+
+The students of the stage `students` were taught the teacher's latent of enc_pre_latent in eight
+segments, from the noisy flux, without labels. A student turns pixels into latents; heads and probes
+are then fitted to these as to the teacher's own. An experiment that needs another student trains
+it as the stored perceptron was trained, but for what it names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from stargrav import models
+from stargrav.experiments.inputs import Part, Parts
+from stargrav.experiments.spec import Count, NonNegative, at_least, at_most, experiment, more_than
+from stargrav.experiments.steps import (
+    Fitted,
+    Mlp,
+    Predicts,
+    current,
+    fit,
+    latents,
+    over,
+    predict,
+    score,
+    spectra,
+)
+from stargrav.experiments.table import Score, Table
+from stargrav.inference.denoised import denoised
+from stargrav.metrics.estimate import Estimate
+from stargrav.metrics.latents import dimension_errors, latent_scores
+from stargrav.metrics.regression import regression_scores
+from stargrav.models.heads import Standardised
+from stargrav.models.probes import lightgbm
+from stargrav.models.ridge import SweptRidge
+from stargrav.training.device import device
+from stargrav.training.distillation import train_student
+from stargrav.training.fit import Plan
+
+READOUT = ("enc_pre_latent", "seg_mean_8")
+NEEDS = ("dataset", "train@teacher", "latents@base", "students")
+BUDGETS = {"1k": 1_000, "5k": 5_000, "10k": 10_000, "all": None}
+LEVELS = (0.0, 0.1, 0.5, 1.0, 1.5)
+MIDDLE = 0.5
+INTERVALS = {"log_g": (1, 2, 3, 4, 5), "T_eff": (3750, 4500, 5250, 6000)}
+FEWEST = 20  # stars of an interval that is scored by itself
+
+
+@experiment(
+    plan="distill 2.1",
+    claim="A student that sees flux alone meets the teacher's latent, on stars it has not seen too",
+    accept=[
+        at_least("max(cosine[mlp], cosine[conv])", 0.9),
+        at_most("max(gap[mlp], gap[conv])", 0.1),
+    ],
+    needs=NEEDS,
+)
+def student() -> Table:
+    """Students, and the mean latent of the training stars, against the teacher on valid stars."""
+    stars = len(latents(*READOUT).valid)
+    pixels, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
+    centre = _stored("mlp").label_mean.numpy()
+    table = over(student=("mean", "mlp", "conv"))
+    for case in table:
+        if case.student == "mean":
+            told = Parts(*(replace(part, features=0 * part.features + centre) for part in z))
+        else:
+            told = _read(_stored(case.student), pixels)
+        valid = _latent_scores(z.valid, told.valid)
+        gap = valid["mse_standardised"] - _latent_scores(z.train, told.train)["mse_standardised"]
+        case.record({**valid, "gap": gap}, **_dimensions(z.valid, told.valid))
+    return table
+
+
+@experiment(
+    plan="distill 2.2",
+    claim="The student's latent keeps the teacher's log g, and tells no less than the flux",
+    accept=[
+        at_least("r2[student,ridge] / r2[teacher,ridge]", 0.9),
+        at_least("r2[student,lightgbm] / r2[teacher,lightgbm]", 0.9),
+        at_least("r2[student,ridge] - r2[flux,ridge]", 0.0),
+        at_least("r2[student,lightgbm] - r2[flux,lightgbm]", 0.0),
+    ],
+    needs=NEEDS,
+    figures=("scores",),
+)
+def student_probe(stars: Count = 32_000, leaves: Count = 15, trees: Count = 50) -> Table:
+    """The same probes on the student's latent, on the teacher's and on the flux it sees."""
+    flux, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
+    table = over(
+        input={"student": _read(_stored("mlp"), flux), "teacher": z, "flux": flux},
+        probe={"ridge": SweptRidge(), "lightgbm": lightgbm(leaves, trees)},
+    )
+    for case in table:
+        case.record(score(fit(case.probe, case.input.train, case.input.valid), case.input.test))
+    return table
+
+
+@experiment(
+    plan="distill 2.3",
+    claim="What keeps a flux-only student from the latent is the missing error, not its size",
+    accept=[
+        more_than("mse_standardised[flux] - mse_standardised[flux_error]", 0.0),
+        more_than("mse_standardised[wide] - mse_standardised[flux_error]", 0.0),
+    ],
+    needs=NEEDS,
+    figures=("scores",),
+)
+def student_plus(factor: Count = 2, draws: Count = 1) -> Table:
+    """The student, one that sees the error too, and one that is wider: which fits better?"""
+    flux, both = spectra("flux", draws=draws), spectra("flux", "error", draws=draws)
+    z = latents(*READOUT, draws=draws)
+    widths = [factor * width for width in _stored("mlp").config["widths"]]
+    table = over(
+        student={"flux": (flux, {}), "wide": (flux, {"widths": widths}), "flux_error": (both, {})}
+    )
+    for case in table:
+        pixels, sizes = case.student
+        network, history = _train(pixels, z, **sizes)
+        told = _read(network, pixels)
+        found = score(fit(SweptRidge(), told.train, told.valid), told.test)
+        found = replace(found, history=history.to_dict("records"))
+        case.record(found.also(**_latent_scores(z.valid, told.valid)))
+    return table
+
+
+@experiment(
+    plan="distill joint",
+    claim="A label loss beside distillation gains log g over distillation and a probe",
+    accept=[more_than("r2[chosen] - r2[0]", 0.0)],
+    needs=NEEDS,
+    figures=("losses", "scores"),
+)
+def student_joint(
+    label_weights: tuple[NonNegative, ...] = (0.1, 1.0, 10.0), draws: Count = 1
+) -> Table:
+    """log g from students taught latent and log g, by the weight of the second.
+
+    `0` is the student that saw no label, and a ridge on its latent; `labels` has no distillation;
+    `chosen` is the one of the weights that is best on the valid stars.
+    """
+    flux, z = spectra("flux", draws=draws), latents(*READOUT, draws=draws)
+    weights = {f"{weight:g}": (1.0, weight) for weight in label_weights}
+    table = over(label_weight={"0": (1.0, 0.0), **weights, "labels": (0.0, 1.0), "chosen": None})
+    models_of, valid_scores = {}, {}
+    for case in table:
+        key = case.key
+        if case.label_weight is None:
+            key = max(weights, key=valid_scores.__getitem__)
+        elif case.label_weight[1] == 0:
+            told = _read(_train(flux, z)[0], flux)
+            case.record(score(fit(SweptRidge(), told.train, told.valid), told.test))
+            continue
+        else:
+            models_of[key] = _joint(flux, z, *case.label_weight)
+            valid_scores[key] = score(models_of[key], flux.valid).metrics["r2"].value
+        case.record(score(models_of[key], flux.test), r2_valid=valid_scores[key])
+    return table
+
+
+@experiment(
+    plan="distill 3.1",
+    claim="End to end the student is no worse than the best model on noisy or denoised flux",
+    accept=[at_least("r2[student] - max(r2[flux], r2[denoised])", 0.0)],
+    needs=NEEDS,
+    figures=("scores",),
+)
+def student_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count = 4) -> Table:
+    """log g from the student's latent, noisy flux and denoised flux, by the better of two heads.
+
+    The heads are a ridge and a network; which is the better one the valid stars say.
+    """
+    flux = spectra("flux", stars=stars)
+    table = over(input=("student", "flux", "denoised"))
+    for case in table:
+        seen = flux
+        if case.input == "student":
+            seen = _read(_stored("mlp"), flux)
+        elif case.input == "denoised":
+            seen = _denoised(spectra("flux", "error", stars=stars))
+        heads = {"ridge": SweptRidge(), "mlp": Mlp(epochs=epochs, patience=patience)}
+        fitted = {name: fit(head, seen.train, seen.valid) for name, head in heads.items()}
+        best = min(fitted, key=lambda name: _missed(fitted[name], seen.valid))
+        found = {name: score(model, seen.test) for name, model in fitted.items()}
+        each = {f"r2_{name}": one.metrics["r2"] for name, one in found.items()}
+        case.record(found[best].also(**each, **_by_interval(found[best])), head=best)
+    return table
+
+
+@experiment(
+    plan="distill 3.2",
+    claim="At other noise than it was trained at, the student loses less log g than the flux",
+    accept=[
+        more_than("r2[flux,0.5] - r2[flux,1] - (r2[student,0.5] - r2[student,1])", 0.0),
+        more_than("r2[flux,0.5] - r2[flux,1.5] - (r2[student,0.5] - r2[student,1.5])", 0.0),
+    ],
+    needs=(*NEEDS, "latents@noise"),
+    figures=("scores",),
+)
+def noise_shift(stars: Count = 32_000) -> Table:
+    """Student and head, or head on flux, trained at noise .5 and tested at other noise."""
+    flux = spectra("flux", noise_level=MIDDLE, stars=stars)
+    network, _ = _train(flux, latents(*READOUT, MIDDLE, stars=stars, draws=1))
+    told = _read(network, flux)
+    heads = {
+        "student": fit(SweptRidge(), told.train, told.valid),
+        "flux": fit(SweptRidge(), flux.train, flux.valid),
+    }
+    table = over(input=heads, noise=LEVELS)
+    seen = cache(lambda level: spectra("flux", noise_level=level, stars=1))
+    for case in table:
+        tested = seen(case.noise)
+        if case.labels["input"] == "student":
+            tested = _read(network, tested)
+        case.record(score(case.input, tested.test))
+    return table
+
+
+@experiment(
+    plan="distill 3.3",
+    claim="With few labelled stars the student's latent gives more log g than the flux",
+    accept=[
+        more_than("r2[student,1k] - r2[flux,1k]", 0.0),
+        more_than("r2[student,5k] - r2[flux,5k]", 0.0),
+    ],
+    needs=NEEDS,
+    figures=("scores",),
+)
+def sample_efficiency(stars: Count = 32_000) -> Table:
+    """Ridge on the student's latent, the teacher's and the flux, of growing numbers of labels.
+
+    The student was taught on all stars, without labels.
+    """
+    flux, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
+    table = over(
+        input={"student": _read(_stored("mlp"), flux), "teacher": z, "flux": flux}, budget=BUDGETS
+    )
+    for case in table:
+        train = case.input.train
+        train = train.sample(case.budget or len(train), current().seed)
+        case.record(score(fit(SweptRidge(), train, case.input.valid), case.input.test))
+    return table
+
+
+@dataclass(frozen=True, eq=False)
+class _Output:
+    """One of a network's outputs, as a model of a label."""
+
+    network: Standardised
+    column: int
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """(n, f) features -> (n,) label."""
+        return self.network.predict(x)[:, self.column]
+
+
+def _stored(kind: str) -> Standardised:
+    """A student of the stage `students`."""
+    return models.load(current().inputs.folder("students") / kind)
+
+
+def _read(network: Standardised, pixels: Parts) -> Parts:
+    """What a student says of spectra, as features of the same stars."""
+    network = network.to(device(current().accelerator))
+
+    def read(part: Part) -> Part:
+        told = [network.predict(x).astype(np.float32) for x in part.features]
+        return replace(part, features=np.stack(told), readout=("student", "latent"))
+
+    return Parts(*(read(part) for part in pixels))
+
+
+def _train(
+    pixels: Parts,
+    z: Parts,
+    labels: Sequence[str] = (),
+    latent_weight: float = 1.0,
+    label_weight: float = 0.0,
+    **sizes: Sequence[int],
+) -> tuple[Standardised, pd.DataFrame]:
+    """A student, trained as the stored perceptron was but for what is named."""
+    found = current()
+    config = models.read_config(found.inputs.folder("students") / "mlp")
+    settings = {**config["settings"], **sizes}
+    facts = dict(config["facts"])
+    plan = Plan(
+        epochs=facts.pop("epochs"),
+        schedule=facts.pop("schedule"),
+        patience=facts.pop("patience"),
+        accelerator=found.accelerator,
+        seed=found.seed,
+        progress="student",
+    )
+
+    def pairs(part: str) -> tuple[np.ndarray, np.ndarray]:
+        seen, taught = getattr(pixels, part), getattr(z, part)
+        return seen.rows(), np.column_stack([taught.rows(), *map(taught.label, labels)])
+
+    network, history = train_student(
+        config["name"],
+        {name: settings[name] for name in settings.keys() - {"inputs", "outputs"}},
+        pairs("train"),
+        pairs("valid"),
+        plan,
+        labels=len(labels),
+        latent_weight=latent_weight,
+        label_weight=label_weight,
+        folder=found.training_folder(),
+        identity=found.hashes,
+        **facts,
+    )
+    return network, history.drop(columns="seconds")
+
+
+def _joint(pixels: Parts, z: Parts, latent_weight: float, label_weight: float) -> Fitted:
+    """A student of latent and log g; what it says of log g is its last output."""
+    network, history = _train(pixels, z, ("log_g",), latent_weight, label_weight)
+    columns = {"n_train": len(pixels.train), "draws": len(pixels.train.features)}
+    answers: Predicts = _Output(network, -1)
+    return Fitted(answers, "log_g", pixels.train.readout, columns, history.to_dict("records"))
+
+
+def _denoised(seen: Parts) -> Parts:
+    """Flux as the teacher cleans it, of spectra that hold flux and error side by side."""
+    found = current()
+    teacher = models.load(found.inputs.folder("train@teacher"))
+    place = device(found.accelerator)
+
+    def clean(part: Part) -> Part:
+        pairs = (np.split(x, 2, axis=-1) for x in part.features)
+        flux = np.stack([denoised(teacher, *pair, part.noise_level, place) for pair in pairs])
+        return replace(part, features=flux)
+
+    return Parts(*(clean(part) for part in seen))
+
+
+def _missed(model: Fitted, part: Part) -> float:
+    """Mean square error of a model."""
+    found = predict(model, part)
+    return float(np.mean((found.value - found.truth) ** 2))
+
+
+def _by_interval(found: Score) -> dict[str, Estimate]:
+    """RMSE and MAE of log g, star by star within intervals of log g and T_eff."""
+    told, metrics = found.prediction, {}
+    for column, edges in INTERVALS.items():
+        for low, high in zip(edges, edges[1:], strict=False):
+            within = (told.stars[column] >= low) & (told.stars[column] < high)
+            if within.sum() >= FEWEST:
+                scores = regression_scores(told.truth[within], told.value[within], current().seed)
+                metrics |= {f"rmse_{column}_{low}_{high}": scores["rmse"]}
+    return metrics
+
+
+def _latent_scores(truth: Part, told: Part) -> dict[str, Estimate]:
+    """How near told latents come to the teacher's, in units of the student's training stars."""
+    scale = _stored("mlp")
+    mean, deviation = scale.label_mean.numpy(), scale.label_deviation.numpy()
+    return latent_scores(truth.features[0], told.features[0], mean, deviation, current().seed)
+
+
+def _dimensions(truth: Part, told: Part) -> dict[str, float]:
+    """How the numbers of the latent differ in how well they are met."""
+    deviation = _stored("mlp").label_deviation.numpy()
+    errors = dimension_errors(truth.features[0], told.features[0], deviation)
+    best, median, worst = np.quantile(errors, [0.05, 0.5, 0.95])
+    return {"best_dimensions": best, "median_dimension": median, "worst_dimensions": worst}
