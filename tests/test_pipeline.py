@@ -51,7 +51,14 @@ NEUTRAL = {
         "training.device",
         "physics.grid",
     ),
-    *("models", "models.heads", "models.probes", "experiments", "experiments.present"),
+    *(
+        "models",
+        "models.heads",
+        "models.probes",
+        "models.student",
+        "experiments",
+        "experiments.present",
+    ),
 }
 
 
@@ -106,7 +113,7 @@ def test_key_follows_what_a_stage_depends_on_and_nothing_else(tmp_path):
     assert keys() == before
     other_teacher = keys(**{"teacher.epochs": "77"})
     assert {n for n in before if before[n] != other_teacher[n]} == {
-        name for name in MODULES if name.startswith(("train@", "latents@"))
+        name for name in MODULES if name.startswith(("train@", "latents@", "students"))
     }
     library.write_bytes(b"two")
     assert all(before[name] != key for name, key in keys().items())
@@ -121,7 +128,7 @@ def test_stage_is_the_default_one_until_something_it_depends_on_differs():
     if not (ROOT / "data" / "library.h5").exists():
         pytest.skip("the library has not been pulled")
     assert own() == own(accelerator="cpu") == set()
-    assert own(**{"latents.base.draws": "7"}) == {"latents@base"}
+    assert own(**{"latents.base.draws": "7"}) == {"latents@base", "students"}
     assert own(**{"splits.test": "7"}) == set(MODULES)
 
 

@@ -96,6 +96,20 @@ class Latents(Section):
     observed: LatentSet = LatentSet()
 
 
+class Students(Section):
+    """The flux-only students of the teacher's latent and their training."""
+
+    widths: tuple[Positive, ...] = (1024, 1024, 512)
+    channels: tuple[Positive, ...] = (16, 32, 64, 128)
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    learning_rate: Rate = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    batch_size: Positive = 256
+    epochs: Positive = 100
+    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
+    patience: Positive = 10
+
+
 class Limits(Section):
     """What the flux of the test stars can tell at most: noise levels, and the integral's size."""
 
@@ -116,6 +130,7 @@ class Settings(Section):
     dataset: Dataset = Dataset()
     teacher: Teacher = Teacher()
     latents: Latents = Latents()
+    students: Students = Students()
     limits: Limits = Limits()
     experiments: dict[str, dict[str, Any]] = {}
 
@@ -152,6 +167,33 @@ def load(path: Path, overrides: dict[str, str] | None = None) -> Settings:
     merged["profile"] = profile
     where = "command line" if overrides else path
     return _validate(where, merged)
+
+
+def adopt(path: Path, experiments: dict[str, dict[str, Any]]) -> None:
+    """Write parameters of experiments into params.yaml; all else in it stays as it stands.
+
+    Args:
+        path: params.yaml.
+        experiments: name -> parameters that replace those of the same name.
+
+    Raises:
+        InputError: an experiment is not there as `name: {...}` on its own, or the file is damaged.
+    """
+    values = _read(path).get("experiments")
+    text = path.read_text()
+    for name, parameters in experiments.items():
+        node: yaml.Node | None = yaml.compose(text)
+        for key in ("experiments", name):
+            pairs = node.value if isinstance(node, yaml.MappingNode) else []
+            node = next((value for found, value in pairs if found.value == key), None)
+        if not isinstance(node, yaml.MappingNode) or not node.flow_style:
+            raise InputError(path, f"experiments.{name}", "no such line", f"{name}: {{...}}")
+        merged = {**values[name], **parameters}
+        written = yaml.safe_dump(merged, default_flow_style=True, sort_keys=False, width=10**6)
+        text = text[: node.start_mark.index] + written.strip() + text[node.end_mark.index :]
+    aside = path.with_name(f".{path.name}.partial")
+    aside.write_text(text)
+    aside.replace(path)
 
 
 def tracking_uri(root: Path) -> str:

@@ -19,6 +19,7 @@ MODULES = {
     "latents@noise": "latents",
     "latents@no_error": "latents",
     "latents@observed": "latents",
+    "students": "students",
     "limits": "limits",
 }
 
