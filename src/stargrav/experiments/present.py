@@ -71,8 +71,8 @@ def rows(result: Result, seconds: Mapping[str, float] | None = None) -> list[dic
         row = {}
         for column, value in record.items():
             if column in names:
-                low, high = record[f"{column}_low"], record[f"{column}_high"]
-                row[column] = interval({"value": value, "low": low, "high": high})
+                ends_of = (record[f"{column}_{end}"] for end in ("low", "high"))
+                row[column] = _measured(value, *ends_of)
                 key = f"{column}[{case}]" if summary["axes"] else column
                 if any(name.startswith(f"{column}[") for name in summary["published"]):
                     row[f"{column} published"] = _plain(summary["published"].get(key, ""))
@@ -82,6 +82,13 @@ def rows(result: Result, seconds: Mapping[str, float] | None = None) -> list[dic
             row["seconds"] = f"{seconds[case]:.1f}"
         shown.append(row)
     return shown
+
+
+def _measured(value: float | str, low: float | str, high: float | str) -> str:
+    """An interval as text; empty where the case has no such metric."""
+    if value == "":
+        return ""
+    return interval({"value": float(value), "low": float(low), "high": float(high)})
 
 
 def _plain(value: object) -> str:

@@ -106,11 +106,11 @@ def label_shuffle(alpha: NonNegative = 1e-3, leaves: Count = 15, trees: Count = 
     order = np.random.default_rng(current().seed).permutation(len(z.train))
     permuted = z.train.with_label("log_g", z.train.stars["log_g"][order])
     table = over(
-        labels={"true": z.train, "shuffled": permuted},
+        log_g={"true": z.train, "shuffled": permuted},
         probe={"ridge": ridge(alpha), "lightgbm": lightgbm(leaves, trees)},
     )
     for case in table:
-        case.record(score(fit(case.probe, case.labels, z.valid), z.test))
+        case.record(score(fit(case.probe, case.log_g, z.valid), z.test))
     return table
 
 
