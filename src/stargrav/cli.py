@@ -143,6 +143,15 @@ def next_() -> None:
 
 
 @cli.command()
+@click.argument("name")
+def adopt(name: str) -> None:
+    """Write the best settings that NAME has found (such as tune_mlp) into params.yaml."""
+    from stargrav import commands
+
+    commands.adopt(name)
+
+
+@cli.command()
 def report() -> None:
     """Write docs/results.md, docs/results.html and their figures from the stored tables."""
     from stargrav import commands

@@ -225,6 +225,18 @@ def next_steps() -> None:
     print(advice(evidence, runs))
 
 
+def adopt(name: str) -> None:
+    """The best settings that an experiment has found, into params.yaml."""
+    from stargrav.experiments.results import Result
+
+    root = pipeline.project_root()
+    best = Result(root / pipeline.RESULTS / name).best
+    settings.adopt(root / "params.yaml", best)
+    for other, values in best.items():
+        shown = ", ".join(f"{key} {value}" for key, value in values.items())
+        print(f"params.yaml: experiments.{other}: {shown}")
+
+
 def report() -> None:
     """The verdict page, after all that stands in it."""
     from stargrav.report import write_report

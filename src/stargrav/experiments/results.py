@@ -4,6 +4,8 @@
     table.csv            one row per case
     history.csv          training curves, one row per case and epoch (where a network was trained)
     predictions.parquet  truth and prediction, one row per case and star
+    trials.csv           settings that were tried, one row per case and trial (where they were)
+    best.yaml            the best of them, as an overlay for params.yaml
     figures/             PNG, drawn from the tables
     model/               the served model
 
@@ -21,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from stargrav.errors import InputError
 from stargrav.experiments.spec import NOT_JUDGED, Experiment, Judgement, evaluate, verdict
@@ -75,6 +78,24 @@ class Result:
         path = self.folder / "predictions.parquet"
         return pd.read_parquet(path) if path.is_file() else pd.DataFrame({"case": []})
 
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """trials.csv: case, trial, state, valid_r2, settings; empty if nothing was searched."""
+        path = self.folder / "trials.csv"
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame({"case": []})
+
+    @cached_property
+    def best(self) -> dict[str, dict[str, Any]]:
+        """best.yaml: experiment -> settings found for it.
+
+        Raises:
+            InputError: the folder holds none.
+        """
+        path = self.folder / "best.yaml"
+        if not path.is_file():
+            raise InputError(self.folder, "best.yaml", "nothing", "settings to adopt")
+        return yaml.safe_load(path.read_text())["experiments"]
+
     @property
     def figures(self) -> list[Path]:
         """The figures, by name."""
@@ -120,6 +141,7 @@ def write(
     rows.to_csv(folder / "table.csv", index=False, float_format=f"%.{DIGITS}g")
     _write_history(folder / "history.csv", table)
     _write_predictions(folder / "predictions.parquet", table)
+    _write_search(folder, table)
     return Result(folder)
 
 
@@ -182,3 +204,14 @@ def _write_predictions(path: Path, table: Table) -> None:
         predictions = pd.concat(frames, ignore_index=True)
         predictions = predictions.astype({"case": "category", "target": "category"})
         predictions.to_parquet(path, index=False, compression="zstd")
+
+
+def _write_search(folder: Path, table: Table) -> None:
+    rows = [{"case": case.key, **row} for case in table.cases for row in case.score.trials]
+    if rows:
+        frame = pd.DataFrame(rows)
+        frame.to_csv(folder / "trials.csv", index=False, float_format=f"%.{DIGITS}g")
+    adopt = {name: dict(x) for case in table.cases for name, x in case.score.adopt.items()}
+    if adopt:
+        text = yaml.safe_dump({"experiments": adopt}, default_flow_style=None, sort_keys=False)
+        (folder / "best.yaml").write_text(text)

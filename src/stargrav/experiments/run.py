@@ -276,6 +276,8 @@ def _log(
     if len(result.table) > 1:
         for row in result.table.to_dict("records"):
             _log_case(result, row)
+    for row in result.trials.to_dict("records"):
+        _log_trial(row)
 
 
 def _hash_tags(hashes: Mapping[str, str]) -> dict[str, str]:
@@ -315,6 +317,18 @@ def _log_case(result: Result, row: Mapping[str, Any]) -> None:
         numbers = {k: v for k, v in row.items() if k not in axes and isinstance(v, int | float)}
         mlflow.log_metrics(numbers)
         _log_history(result.history, case)
+
+
+def _log_trial(row: dict[str, Any]) -> None:
+    """A child run for one trial of a search: settings, state and R2 of the valid stars."""
+    name = f"{row['case']} trial {row['trial']}"
+    known = {key: x for key, x in row.items() if not (isinstance(x, float) and np.isnan(x))}
+    where = mlflow.active_run().info.experiment_id
+    with mlflow.start_run(experiment_id=where, run_name=name, nested=True):
+        mlflow.set_tags({f"trial.{key}": known.pop(key) for key in ("case", "trial", "state")})
+        if "valid_r2" in known:
+            mlflow.log_metric("valid_r2", known.pop("valid_r2"))
+        mlflow.log_params({f"trial.{key}": value for key, value in known.items()})
 
 
 def _log_metrics(metrics: Mapping[str, Mapping[str, float]]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ def train_head(
     folder: Path | None = None,
     identity: Mapping[str, Any] | None = None,
     fresh: Batches | None = None,
+    tell: Callable[[int, float], None] | None = None,
 ) -> tuple[MlpHead, pd.DataFrame]:
     """Build and train an MLP head.
 
@@ -49,6 +50,8 @@ def train_head(
         identity: see `fit`; the settings of the head are added to it.
         fresh: batches x (b, d) and y (b, k) to train on in place of `train`, which then only says
             how they are standardised.
+        tell: called after each epoch with its number in this call, from 1, and its valid_r2; what
+            it raises ends the training.
 
     Returns:
         the head with its best weights, and its history (see `fit`).
@@ -60,7 +63,7 @@ def train_head(
     model.standardise(x, y)
     batches = fresh or TensorBatches({"x": x, "y": y}, batch_size, torch.Generator())
     checks = TensorBatches(dict(zip("xy", _tensors(*valid), strict=True)), VALID_BATCH)
-    task = RegressionTask(model, learning_rate, weight_decay)
+    task = _Telling(model, learning_rate, weight_decay, tell)
     settings = {
         **model.config,
         "learning_rate": learning_rate,
@@ -69,6 +72,25 @@ def train_head(
     }
     history = fit(task, batches, checks, plan, folder, {**(identity or {}), **settings})
     return model, history
+
+
+class _Telling(RegressionTask):
+    """Tells after each epoch what was reached, if anyone wants to know."""
+
+    def __init__(
+        self,
+        model: MlpHead,
+        learning_rate: float,
+        weight_decay: float,
+        tell: Callable[[int, float], None] | None,
+    ) -> None:
+        super().__init__(model, learning_rate, weight_decay)
+        self.tell = tell
+
+    def on_train_epoch_end(self) -> None:
+        if self.tell is not None:
+            found = self.trainer.callback_metrics["valid_r2"]
+            self.tell(self.trainer.current_epoch + 1, float(found))
 
 
 def _tensors(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
