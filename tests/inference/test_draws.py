@@ -1,0 +1,56 @@
+"""Spectra as features are those that the latents were read from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from stargrav import models
+from stargrav.data.loader import Clean
+from stargrav.errors import InputError
+from stargrav.inference.draws import pixels
+from stargrav.inference.latents import extract_latents, read_latents, read_out
+from stargrav.labels import LABELS
+from stargrav.observation.instrument import PFS_MR
+from stargrav.spectrum import Spectra
+
+PAIR = ("enc_last", "seg_mean_8")
+
+
+@pytest.fixture(scope="module")
+def spectra():
+    rng = np.random.default_rng(4)
+    instrument = PFS_MR.cut(7100.0, 7155.0)
+    flux = rng.uniform(0.5, 1.2, (40, len(instrument.wave))).astype(np.float32)
+    stars = pd.DataFrame(rng.uniform(size=(40, len(LABELS))), columns=LABELS)
+    stars = stars.assign(mag=21.5, seeing=1.0, zenith_angle=20.0, field_angle=0.3, id=7)
+    stars["id"] = rng.permutation(1000)[:40]
+    return Spectra(instrument.wave, flux, np.full_like(flux, 0.2), stars)
+
+
+@pytest.mark.parametrize("error", ["as given", "observed"])
+def test_row_and_draw_are_those_of_the_latents(spectra, error, tmp_path):
+    spectra = replace(spectra, error_kind=error)
+    torch.manual_seed(0)
+    teacher = models.build("blindspot", channels=6, depth=3, kernel=3, hidden=(6,))
+    extract_latents({"train": spectra}, teacher, [PAIR], tmp_path, 0.5, 2, seed=9)
+    stored = read_latents(tmp_path, *PAIR, "train")
+    rows = np.array([3, 4, 17, 39])
+    for draw in range(2):
+        seen = pixels(Clean(spectra), rows, ("flux", "error"), 0.5, 9, draw)
+        again = read_out(teacher, *np.split(seen, 2, axis=1), *PAIR)
+        np.testing.assert_allclose(again, stored[draw][rows], atol=1e-5)
+    assert not np.allclose(stored[0], stored[1], atol=1e-3)
+
+
+def test_inputs_lie_side_by_side(spectra):
+    clean, rows = Clean(spectra), np.arange(5)
+    found = pixels(clean, rows, ("log_error", "whitened", "flux"), 0.0, 1)
+    log_error, whitened, flux = np.split(found, 3, axis=1)
+    np.testing.assert_array_equal(flux, spectra.flux[rows])
+    np.testing.assert_allclose(log_error, np.log10(spectra.error[rows]), rtol=1e-6)
+    np.testing.assert_allclose(whitened, flux / spectra.error[rows], rtol=1e-6)
+    with pytest.raises(InputError, match="'fluxx', expected one of flux"):
+        pixels(clean, rows, ("fluxx",), 0.0, 1)
