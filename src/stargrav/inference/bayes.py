@@ -33,7 +33,8 @@ from stargrav.labels import LABELS
 POINTS = 2**16
 LEAST_ESS = 200  # below it a star's label vectors are refined
 _PORTION = 8192  # label vectors whose chi^2 is computed at a time
-_STARS = 64  # refined together
+_STARS = 256  # refined together
+_FIRST = 8  # share of the points that shows whether all of them can carry enough weight
 
 
 @dataclass(frozen=True)
@@ -149,12 +150,12 @@ class Integrator:
         mean, sd, rank = moments.numpy().transpose(1, 0, 2)
         return Posterior(mean, sd, ess, refined, rank)
 
-    def log_likelihood(self, likelihood: Likelihood, row: int) -> Tensor:
-        """log L (points,) of the shared label vectors for one star, its maximum 0."""
+    def log_likelihood(self, likelihood: Likelihood, row: int, points: int) -> Tensor:
+        """log L (points,) of the first shared label vectors for one star, its maximum 0."""
         root, shift = likelihood[torch.tensor([row])].centred(self.centre, self.weights.dtype)
         chi2 = [
             torch.addmm(-shift, part, root[0]).square_().sum(dim=1)
-            for part in self.weights.split(_PORTION)
+            for part in self.weights[:points].split(_PORTION)
         ]
         found = torch.cat(chi2)
         return (found.min() - found) / 2
@@ -171,7 +172,10 @@ class Integrator:
         """Fill in the moments of some stars: from the shared points, or from their own."""
         poor: list[tuple[int, Tensor, Tensor]] = []
         for row in range(len(moments)):
-            log_l = self.log_likelihood(likelihood, row)
+            first = len(self.unit) // _FIRST
+            log_l = self.log_likelihood(likelihood, row, first)
+            if float(effective_size(log_l)) * _FIRST > self.least_ess / 2:
+                log_l = self.log_likelihood(likelihood, row, len(self.unit))
             ess[row] = float(effective_size(log_l))
             if ess[row] >= self.least_ess:
                 moments[row] = self._summary(self.unit, log_l, truth, row)

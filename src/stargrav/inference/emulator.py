@@ -96,6 +96,9 @@ class Emulator:
             cell = cell * count + place
         order = torch.argsort(cell, stable=True)
         cells, counts = torch.unique_consecutive(cell[order], return_counts=True)
+        bases = [
+            axis.basis(labels[order, i], places[i][order]) for i, axis in enumerate(self._axes)
+        ]
         parts, start = [], 0
         for number, count in zip(cells.tolist(), counts.tolist(), strict=True):
             corner = np.unravel_index(number, shape)
@@ -103,8 +106,9 @@ class Emulator:
                 slice(i, i + axis.degree + 1) for i, axis in zip(corner, self._axes, strict=True)
             )
             table = self._table[window].reshape(-1, self._table.shape[-1])
-            for rows in order[start : start + count].split(_POINTS):
-                parts.append(self._weights(labels[rows], corner) @ table)
+            for at in range(start, start + count, _POINTS):
+                rows = slice(at, min(at + _POINTS, start + count))
+                parts.append(_product([basis[rows] for basis in bases]) @ table)
             start += count
         return torch.cat(parts)[torch.argsort(order)]
 
@@ -140,61 +144,80 @@ class Emulator:
             found.append(torch.argsort(nearest, stable=True)[drop : pixels - drop])
         return found
 
-    def weights_near(self, labels: Tensor, pixels: list[Tensor]) -> Tensor:
+    def divided(self, coefficients: Tensor, pixels: list[Tensor]) -> tuple[Tensor, Tensor]:
         """u at points of small regions, medians taken over the regions' middle pixels.
 
         Args:
-            labels: (s, m, 5) points of s regions.
+            coefficients: (s, m, k) at points of s regions.
             pixels: of each region, as `middle_pixels` gives them.
 
         Returns:
-            (s, m, 1 + k).
+            u (s, m, 1 + k) and the medians (s, m).
         """
-        coefficients = self.coefficients(labels.flatten(0, 1)).unflatten(0, labels.shape[:2])
         found = stacked(coefficients)
-        for region, at in zip(found, pixels, strict=True):
-            region /= median(region @ self.vectors[:, at])[:, None]
-        return found
+        parts = zip(found, pixels, strict=True)
+        middle = torch.stack([median(part @ self.vectors[:, at]) for part, at in parts])
+        return found / middle[:, :, None], middle
+
+    def slopes(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients and their derivatives by the free labels, in forward mode.
+
+        Args:
+            labels: (n, 5).
+
+        Returns:
+            (n, k) and (n, d, k), per unit of each label.
+        """
+        along = torch.eye(len(LABELS), dtype=labels.dtype, device=labels.device)[self.free]
+        along = along[:, None].expand(-1, len(labels), -1)
+
+        def forward(direction: Tensor) -> tuple[Tensor, Tensor]:
+            return torch.func.jvp(self.coefficients, (labels,), (direction,))
+
+        value, slope = torch.func.vmap(forward, out_dims=(None, 1))(along)
+        return value, slope
+
+    def median_slopes(self, slopes: Tensor, pixels: list[Tensor]) -> Tensor:
+        """Derivative of the median in small regions: the mean one of the central pixels.
+
+        Args:
+            slopes: (s, m, d, k) derivatives of the coefficients at points of s regions.
+            pixels: of each region, as `middle_pixels` gives them.
+
+        Returns:
+            (s, m, d).
+        """
+        reach = self.vectors.shape[1] // _NEAR
+        central = []
+        for at in pixels:
+            middle = len(at) // 2
+            near = at[max(0, middle - reach) : middle + reach + 1]
+            central.append(self.vectors[1:, near].mean(dim=1))
+        return (slopes @ torch.stack(central)[:, None, :, None])[..., 0]
 
     def jacobian(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Noiseless flux (median 1) and its derivative by the labels.
 
-        The coefficients are differentiated in forward mode, one pass per label, and
         d(F/m) = (dF - (F/m) dm) / m, with dm averaged over the pixels next to the middle.
 
         Args:
             labels: (n, 5).
 
         Returns:
-            flux (n, p) and derivative (n, 5, p), per unit of each label.
+            flux (n, p) and derivative (n, 5, p), per unit of each label; 0 for fixed labels.
         """
-        passes = []
-        for column in range(len(LABELS)):
-            along = torch.zeros_like(labels)
-            along[:, column] = 1.0
-            value, slope = torch.func.jvp(self.coefficients, (labels,), (along,))
-            passes.append(slope)
+        value, slope = self.slopes(labels)
         flux = stacked(value) @ self.vectors
-        slopes = torch.stack(passes, dim=1) @ self.vectors[1:]
+        slopes = slope @ self.vectors[1:]
         count = flux.shape[1]
         order = torch.argsort(flux, dim=1)
         reach = (count - 1) // 2 - count // _NEAR
-        near = order[:, reach : count - reach][:, None].expand(-1, len(LABELS), -1)
+        near = order[:, reach : count - reach][:, None].expand(-1, slopes.shape[1], -1)
         lift, height = slopes.gather(2, near).mean(dim=2), median(flux)
         flux = flux / height[:, None]
-        slopes = (slopes - flux[:, None] * lift[:, :, None]) / height[:, None, None]
-        return flux, slopes
-
-    def _weights(self, labels: Tensor, corner: tuple[int, ...]) -> Tensor:
-        """The 4^5 B-splines (n, 4^5) at labels of one cell."""
-        found = None
-        for column, axis in enumerate(self._axes):
-            basis = axis.basis(labels[:, column], int(corner[column]))
-            if found is None:
-                found = basis
-            else:
-                found = (found[:, :, None] * basis[:, None, :]).flatten(1)
-        return found
+        found = torch.zeros(len(flux), len(LABELS), count, dtype=flux.dtype, device=flux.device)
+        found[:, self.free] = (slopes - flux[:, None] * lift[:, :, None]) / height[:, None, None]
+        return flux, found
 
     def _spectra(self, coefficients: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Spectra, not yet divided by their median, in portions."""
@@ -234,12 +257,20 @@ class _Intervals:
         found = torch.searchsorted(self._edges, x.contiguous(), right=True) - 1
         return found.clamp(0, self.intervals - 1)
 
-    def basis(self, x: Tensor, interval: int) -> Tensor:
-        """The degree + 1 B-splines (n, degree + 1) at positions (n,) of one interval."""
+    def basis(self, x: Tensor, interval: Tensor) -> Tensor:
+        """The degree + 1 B-splines (n, degree + 1) at positions (n,) of intervals (n,)."""
         left, right = self._edges[interval], self._edges[interval + 1]
         share = (x - left) / (right - left)
         powers = torch.stack([share**i for i in range(self.degree + 1)], dim=1)
-        return powers @ self._powers[interval]
+        return torch.bmm(powers[:, None], self._powers[interval])[:, 0]
+
+
+def _product(bases: list[Tensor]) -> Tensor:
+    """Products (n, 4^5) of the B-splines (n, 4) along each label."""
+    found = bases[0]
+    for basis in bases[1:]:
+        found = (found[:, :, None] * basis[:, None, :]).flatten(1)
+    return found
 
 
 def stacked(coefficients: Tensor) -> Tensor:

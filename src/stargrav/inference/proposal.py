@@ -1,14 +1,18 @@
-r"""Label vectors where a star's posterior lies: population Monte Carlo with a tempered likelihood.
+r"""Label vectors where a star's posterior lies: adaptive importance sampling with local kernels.
 
-A sample of points with weights w_i = L(theta_i)^beta / q(theta_i) is replaced by a new one, drawn
-from a mixture of Student-t kernels about K of its points, whose covariance is that of the sample,
+The likelihood is chi^2 = |r(theta)|^2 with known derivatives J = dr/dtheta, so that near a point c
+the posterior resembles a Gaussian of precision H_c = J'J + P, P that of the prior. Each round
+draws points from a mixture of Student-t kernels about K places,
 
-    q(theta) = sum_j share_j / K sum_c t_nu(theta; theta_c, h_j^2 Sigma)
+    q_t(theta) = sum_j share_j / K sum_c t_nu(theta; c, h_j^2 H_c^-1),
 
-(Cappe et al. 2004, J. Comput. Graph. Stat. 13, 907). Each round takes the largest exponent beta
-that leaves enough effective points; once beta is 1, rounds go on until the effective sample size
-is the one asked for. The wide kernels (h_2) guard against weights that the narrow ones would miss.
-Whatever the proposal, the weights are exact: points outside the box of the prior have none.
+whose shapes follow curved and bounded posteriors from place to place, and weighs the points of all
+rounds by w = L(theta) / sum_t q_t(theta) (adaptive multiple importance sampling, Cornuet et al.
+2012, Scand. J. Stat. 39, 798): a place that one round has missed has its weight corrected by the
+next. The places of a round are points drawn with these weights, with L^beta for L where few of
+them carry it; those of the first are the likeliest shared points, or, where these are too
+far off, what a few Levenberg-Marquardt steps lead to from them. Rounds go on until the effective
+sample size is the one asked for. Points outside the box of the prior have no weight.
 """
 
 from __future__ import annotations
@@ -25,19 +29,24 @@ from stargrav.inference.emulator import Emulator
 if TYPE_CHECKING:
     from stargrav.inference.bayes import Likelihood
 
+PRIOR = 12.0  # precision of a uniform distribution on 0..1
+
 
 @dataclass(frozen=True)
 class Refinement:
     """How the rounds go."""
 
-    start: int = 2048  # best shared points that the first round is drawn from
-    kernels: int = 64
-    widths: tuple[float, float] = (0.55, 1.6)
+    start: int = 1024  # best shared points that the first places are taken from
+    near: float = 0.2  # exponent above which they serve as they are
+    descents: int = 8  # places that descend where they do not
+    steps: int = 6  # of Levenberg-Marquardt
+    kernels: int = 32
+    widths: tuple[float, float] = (0.7, 2.0)
     shares: tuple[float, float] = (0.85, 0.15)
     freedom: float = 5.0
-    spread: float = 60.0  # effective points that a round must keep
-    draws: int = 1024
-    rounds: int = 24
+    spread: float = 30.0  # effective points that places are drawn from
+    draws: int = 512
+    rounds: int = 30
 
 
 def refine(
@@ -56,113 +65,235 @@ def refine(
         likelihood: of the s stars.
         unit: (s, m, d) points of the unit cube, uniformly drawn, that are likely.
         log_l: (s, m) their log-likelihood.
-        least_ess: asked for; a star that does not reach it in the last round keeps its best one.
+        least_ess: asked for; a star may stay below it when all rounds are over.
         generator: of the draws.
 
     Returns:
         for each star, points (n, d) and log-weights (n,).
     """
     found: list[tuple[Tensor, Tensor]] = [(unit[i], log_l[i]) for i in range(len(unit))]
-    best = torch.zeros(len(unit))
-    active = torch.arange(len(unit))
-    log_q = torch.zeros_like(log_l)
-    draws = how.draws
-    for number in range(how.rounds):
-        beta = exponent(log_l, log_q, how.spread)
-        mixture = Mixture(unit, beta[:, None] * log_l - log_q, how, generator)
-        if number >= how.rounds // 2:
-            draws = 4 * how.draws
-        unit = mixture.draw(draws, generator)
-        log_q = mixture.log_density(unit)
-        log_l = log_posterior(emulator, likelihood[active], mixture.centres, unit)
-        size = effective_size(log_l - log_q).cpu()
-        for i, row in enumerate(active.tolist()):
-            if size[i] > best[row]:
-                best[row] = size[i]
-                found[row] = (unit[i], log_l[i] - log_q[i])
-        going = torch.nonzero(size < least_ess)[:, 0]
-        if not len(going):
-            break
-        active, unit, log_l, log_q = active[going], unit[going], log_l[going], log_q[going]
+    centres, beta = places(emulator, likelihood, unit.double(), log_l.double(), how, generator)
+    sample = Sample(torch.arange(len(unit), device=unit.device))
+    for _ in range(how.rounds):
+        local = Local(emulator, likelihood[sample.stars], centres)
+        mixture = Mixture(local, beta, how)
+        points = mixture.draw(how.draws, generator)
+        sample.add(points, local.log_likelihood(points), mixture)
+        log_w = sample.log_weights()
+        short = effective_size(log_w) < least_ess
+        for i in torch.nonzero(~short)[:, 0].tolist():
+            found[int(sample.stars[i])] = (sample.unit[i], log_w[i])
+        if not short.any():
+            return found
+        sample = sample.of(short)
+        beta = exponent(sample.log_l, sample.log_q, how.spread)
+        log_w = beta[:, None] * sample.log_l.clamp(min=-1e30) - sample.log_q
+        centres = resampled(sample.unit, log_w, how.kernels, generator)
+    for i, log_w in enumerate(sample.log_weights()):
+        found[int(sample.stars[i])] = (sample.unit[i], log_w)
     return found
 
 
-class Mixture:
-    """Student-t kernels about resampled points of weighted samples.
+def places(
+    emulator: Emulator,
+    likelihood: Likelihood,
+    unit: Tensor,
+    log_l: Tensor,
+    how: Refinement,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Places (s, K, d) of the first round, and the exponents (s,) of its kernels."""
+    beta = exponent(log_l, 0.0, how.spread)
+    centres = resampled(unit, beta[:, None] * log_l, how.kernels, generator)
+    far = torch.nonzero(beta < how.near)[:, 0]
+    if len(far):
+        start = resampled(unit[far], beta[far, None] * log_l[far], how.descents, generator)
+        for _ in range(how.steps):
+            start, value = descended(emulator, likelihood[far], start)
+        share = exponent(value, 0.0, 0.4 * how.descents)
+        centres[far] = resampled(start, share[:, None] * value, how.kernels, generator)
+        beta[far] = 1.0
+    return centres, beta
+
+
+class Sample:
+    """The points of all rounds of some stars.
 
     Args:
-        unit: (s, m, d) points.
-        log_w: (s, m) log-weights.
-        how: number, widths and shares of the kernels.
-        generator: of the resampling.
+        stars: (s,) their numbers.
 
     Attributes:
-        centres: (s, K, d) of the kernels.
+        unit: (s, n, d) points.
+        log_l: (s, n) log-likelihood.
+        log_q: (s, n) logarithm of the sum of the rounds' densities.
     """
 
-    def __init__(
-        self, unit: Tensor, log_w: Tensor, how: Refinement, generator: torch.Generator
-    ) -> None:
-        self.how = how
-        weight = torch.softmax(log_w.double(), dim=1)
-        mean = (weight[:, :, None] * unit).sum(dim=1, keepdim=True)
-        away = unit - mean
-        covariance = (weight[:, :, None] * away).transpose(1, 2) @ away
-        tiny = torch.eye(unit.shape[2], dtype=torch.float64, device=unit.device) * 1e-16
-        self.root = torch.linalg.cholesky(covariance + tiny)
-        shape = (len(unit), 1)
-        start = torch.rand(shape, generator=generator, device=unit.device, dtype=torch.float64)
-        steps = torch.arange(how.kernels, device=unit.device)
-        chosen = torch.searchsorted(weight.cumsum(dim=1), (steps + start) / how.kernels)
-        chosen = chosen.clamp(max=unit.shape[1] - 1)
-        self.centres = unit.gather(1, chosen[:, :, None].expand(-1, -1, unit.shape[2]))
+    def __init__(self, stars: Tensor) -> None:
+        self.stars = stars
+        self.unit = self.log_l = self.log_q = None
+        self._mixtures: list[Mixture] = []
+
+    def add(self, unit: Tensor, log_l: Tensor, mixture: Mixture) -> None:
+        """Take in the points (s, m, d) of a round, drawn from `mixture`."""
+        self._mixtures.append(mixture)
+        log_q = torch.stack([each.log_density(unit) for each in self._mixtures]).logsumexp(0)
+        if self.unit is None:
+            self.unit, self.log_l, self.log_q = unit, log_l, log_q
+            return
+        before = torch.logaddexp(self.log_q, mixture.log_density(self.unit))
+        self.unit = torch.cat([self.unit, unit], dim=1)
+        self.log_l = torch.cat([self.log_l, log_l], dim=1)
+        self.log_q = torch.cat([before, log_q], dim=1)
+
+    def log_weights(self) -> Tensor:
+        """(s, n) log-weights of the posterior."""
+        return self.log_l - self.log_q
+
+    def of(self, rows: Tensor) -> Sample:
+        """Those of some of the stars."""
+        found = Sample(self.stars[rows])
+        found.unit, found.log_l, found.log_q = self.unit[rows], self.log_l[rows], self.log_q[rows]
+        found._mixtures = [mixture[rows] for mixture in self._mixtures]
+        return found
+
+
+class Local:
+    """The likelihood of stars and its derivatives about some centres.
+
+    Args:
+        emulator: the library.
+        likelihood: of the s stars.
+        centres: (s, K, d) points of the unit cube.
+
+    Attributes:
+        centres: the same.
+        residual: (s, K, k) r, whose square is chi^2 but for a constant.
+        slope: (s, K, d, k) its derivative by the coordinates of the unit cube.
+    """
+
+    def __init__(self, emulator: Emulator, likelihood: Likelihood, centres: Tensor) -> None:
+        self.emulator, self.centres = emulator, centres
+        labels = emulator.labels(centres)
+        value, slope = emulator.slopes(labels.flatten(0, 1))
+        value, slope = (x.unflatten(0, centres.shape[:2]) for x in (value, slope))
+        self._pixels = emulator.middle_pixels(value)
+        weights, middle = emulator.divided(value, self._pixels)
+        self._about = weights[:, :1]
+        self._root, self._shift = likelihood.centred(weights[:, 0], weights.dtype)
+        self.residual = self._residual(weights)
+        lift = emulator.median_slopes(slope, self._pixels)
+        change = torch.cat([torch.zeros_like(slope[..., :1]), slope], dim=-1)
+        change = (change - weights[:, :, None] * lift[..., None]) / middle[:, :, None, None]
+        span = (emulator.high - emulator.low)[emulator.free]
+        self.slope = (change * span[:, None]) @ self._root[:, None]
+
+    def log_likelihood(self, unit: Tensor) -> Tensor:
+        """log L (s, n) at points (s, n, d) of the unit cube, -inf outside of it."""
+        inside = ((unit >= 0) & (unit <= 1)).all(dim=2)
+        labels = self.emulator.labels(unit.clamp(0, 1))
+        value = self.emulator.coefficients(labels.flatten(0, 1)).unflatten(0, unit.shape[:2])
+        weights, _ = self.emulator.divided(value, self._pixels)
+        chi2 = self._residual(weights).square().sum(dim=2).double()
+        return torch.where(inside, -chi2 / 2, -math.inf)
+
+    def _residual(self, weights: Tensor) -> Tensor:
+        return (weights - self._about) @ self._root - self._shift[:, None]
+
+
+def descended(
+    emulator: Emulator, likelihood: Likelihood, centres: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Points (s, K, d) after a Levenberg-Marquardt step each, the best of several lengths.
+
+    A coordinate at the edge of the unit cube that would leave it stays there.
+
+    Returns:
+        the points, and their log-likelihood (s, K).
+    """
+    local = Local(emulator, likelihood, centres)
+    slope = local.slope.double()
+    gradient = (slope @ local.residual.double()[..., None])[..., 0]
+    square = slope @ slope.transpose(2, 3)
+    held = ((centres <= 0) & (gradient > 0)) | ((centres >= 1) & (gradient < 0))
+    free = (~held).double()
+    square = square * free[..., None] * free[..., None, :]
+    size = square.diagonal(dim1=2, dim2=3)
+    tried = [centres]
+    for damping in (1e-3, 0.1, 3.0):
+        lhs = square + torch.diag_embed(damping * size + PRIOR)
+        step = torch.linalg.solve(lhs, gradient * free)
+        tried.append((centres - step).clamp(0, 1))
+    log_l = local.log_likelihood(torch.cat(tried, dim=1)).unflatten(1, (len(tried), -1))
+    value, best = log_l.max(dim=1)
+    chosen = best[:, None, :, None].expand(-1, -1, -1, centres.shape[2])
+    return torch.stack(tried, dim=1).gather(1, chosen)[:, 0], value
+
+
+class Mixture:
+    """For each star, Student-t kernels about K centres, each of its own shape.
+
+    Args:
+        local: the likelihood about the centres.
+        beta: (s,) exponent of the likelihood.
+        how: widths and shares of the kernels.
+    """
+
+    def __init__(self, local: Local, beta: Tensor, how: Refinement) -> None:
+        self.how, self.centres = how, local.centres
+        slope = local.slope.double()
+        unity = torch.eye(slope.shape[2], dtype=torch.float64, device=slope.device)
+        precision = beta[:, None, None, None] * slope @ slope.transpose(2, 3) + PRIOR * unity
+        self.root = torch.linalg.cholesky(precision).transpose(2, 3)  # |root (x - c)|: distance
+
+    def __getitem__(self, rows: Tensor) -> Mixture:
+        """Those of some of the stars."""
+        found = object.__new__(Mixture)
+        found.how, found.centres, found.root = self.how, self.centres[rows], self.root[rows]
+        return found
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(s, count, d) points, equally many about each centre."""
         stars, _, size = self.centres.shape
-        device, how = self.centres.device, self.how
-        shape = (stars, count, size)
-        normal = torch.randn(shape, generator=generator, device=device, dtype=torch.float64)
-        half = torch.full((stars, count), how.freedom / 2, dtype=torch.float64, device=device)
+        how, place = self.how, {"device": self.centres.device, "dtype": self.centres.dtype}
+        normal = torch.randn((stars, count, size), generator=generator, **place)
+        half = torch.full((stars, count), how.freedom / 2, **place)
         chi2 = 2 * torch._standard_gamma(half, generator=generator)
-        wide = torch.rand((stars, count), generator=generator, device=device) < how.shares[1]
+        wide = torch.rand((stars, count), generator=generator, **place) < how.shares[1]
         width = torch.where(wide, how.widths[1], how.widths[0])
-        scale = width * (how.freedom / chi2).sqrt()
-        step = (normal * scale[:, :, None]) @ self.root.transpose(1, 2)
-        centre = torch.arange(count, device=device) % how.kernels
-        return self.centres[:, centre] + step
+        normal = normal * (width * (how.freedom / chi2).sqrt())[:, :, None]
+        centre = torch.arange(count, device=normal.device) % how.kernels
+        step = torch.linalg.solve_triangular(self.root[:, centre], normal[..., None], upper=True)
+        return self.centres[:, centre] + step[..., 0]
 
     def log_density(self, unit: Tensor) -> Tensor:
-        """log q (s, n) at points (s, n, d), but for a constant of each star."""
+        """log q (s, n) at points (s, n, d), but for a constant that all mixtures share."""
         size, nu = unit.shape[2], self.how.freedom
         middle = self.centres.mean(dim=1, keepdim=True)
-        places = [
-            torch.linalg.solve_triangular(self.root, (x - middle).transpose(1, 2), upper=False)
-            for x in (unit, self.centres)
-        ]
-        near = torch.cdist(*(x.transpose(1, 2).float() for x in places)).square_()
+        place = (self.root @ (self.centres - middle)[..., None])[..., 0].flatten(1).float()
+        turned = (unit - middle).float() @ self.root.flatten(1, 2).transpose(1, 2).float()
+        near = (turned - place[:, None]).square_().unflatten(2, (-1, size)).sum(dim=3)
+        volume = self.root.diagonal(dim1=2, dim2=3).log().sum(dim=2)
+        largest = volume.amax(dim=1, keepdim=True)
+        volume = (volume - largest).exp().float()
         density = torch.zeros_like(near)
         for width, share in zip(self.how.widths, self.how.shares, strict=True):
-            kernel = torch.addcdiv(torch.ones_like(near), near, near.new_tensor(nu * width**2))
-            density += kernel.pow_(-(nu + size) / 2).mul_(share / width**size)
-        return density.mean(dim=2).log().double()
+            kernel = (near / (nu * width**2)).add_(1).log_().mul_(-(nu + size) / 2).exp_()
+            density.add_(kernel, alpha=share / width**size)
+        return (density @ volume[..., None])[..., 0].log().double() + largest
 
 
-def log_posterior(
-    emulator: Emulator, likelihood: Likelihood, centres: Tensor, unit: Tensor
-) -> Tensor:
-    """log L (s, n) at points (s, n, d) of the unit cube, -inf outside of it."""
-    regions = emulator.labels(centres)
-    coefficients = emulator.coefficients(regions.flatten(0, 1)).unflatten(0, regions.shape[:2])
-    pixels = emulator.middle_pixels(coefficients)
-    inside = ((unit >= 0) & (unit <= 1)).all(dim=2)
-    weights = emulator.weights_near(emulator.labels(unit.clamp(0, 1)), pixels)
-    root, shift = likelihood.centred(weights[:, 0].double(), weights.dtype)
-    chi2 = ((weights - weights[:, :1]) @ root - shift[:, None]).square_().sum(dim=2).double()
-    return torch.where(inside, -chi2 / 2, -math.inf)
+def resampled(unit: Tensor, log_w: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Points (s, count, d) drawn from weighted ones (s, m, d) by systematic resampling."""
+    weight = torch.softmax(log_w, dim=1)
+    shape = (len(unit), 1)
+    start = torch.rand(shape, generator=generator, device=unit.device, dtype=unit.dtype)
+    steps = torch.arange(count, device=unit.device)
+    chosen = torch.searchsorted(weight.cumsum(dim=1), (steps + start) / count)
+    chosen = chosen.clamp(max=unit.shape[1] - 1)
+    return unit.gather(1, chosen[:, :, None].expand(-1, -1, unit.shape[2]))
 
 
-def exponent(log_l: Tensor, log_q: Tensor, least: float) -> Tensor:
+def exponent(log_l: Tensor, log_q: Tensor | float, least: float) -> Tensor:
     """Largest exponent (s,) of the likelihood, up to 1, that keeps an effective sample size.
 
     It grows with the exponent up to that of the distribution the points were drawn from, and
@@ -175,7 +306,7 @@ def exponent(log_l: Tensor, log_q: Tensor, least: float) -> Tensor:
         least: the effective sample size.
     """
     usable = log_l.clamp(min=-1e30)
-    tried = torch.logspace(0, -8, 41, base=10, dtype=log_l.dtype, device=log_l.device)
+    tried = torch.logspace(0, -6, 37, dtype=log_l.dtype, device=log_l.device)
     sizes = torch.stack([effective_size(beta * usable - log_q) for beta in tried], dim=1)
     enough = (sizes >= least).to(torch.int8)
     first = torch.where(enough.any(dim=1), enough.argmax(dim=1), sizes.argmax(dim=1))
