@@ -6,22 +6,25 @@ are drawn by `plots`, which knows arrays only.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stargrav.experiments.results import Result
 from stargrav.plots.limits import against_magnitude, ranks, sigmas
 from stargrav.plots.regression import predicted_true, residuals
 from stargrav.plots.scores import against, bars, score_map
-from stargrav.plots.style import MUTED, STYLE, save
+from stargrav.plots.style import MUTED, STYLE, axis_label, save
 from stargrav.plots.training import curves
 
 RESIDUAL_COLUMNS = ("T_eff", "M_H", "snr")
 RANK_BINS = 20
+INTERVAL = re.compile(r"rmse_(\w+)_(\d+)_(\d+)")
 R2 = ("r2", "r2_low", "r2_high")
 R2_LABEL = r"$R^2$ on the test stars"
 
@@ -182,7 +185,63 @@ def layers(result: Result) -> Figure:
     return figure
 
 
+def match(result: Result) -> Figure:
+    """Cosine between told and true latents, raw and with mean and scale of each number removed."""
+    table, names = result.table, {"cosine": "cosine", "standardised": "cosine_standardised"}
+    labels = list(table[result.summary["axes"][0]])
+    groups = [group for group in names for _ in labels]
+    columns = (
+        np.concatenate([table[f"{name}{end}"].to_numpy(float) for name in names.values()])
+        for end in ("", "_low", "_high")
+    )
+    figure = Figure(figsize=(6.2, 1.7 + 0.5 * len(labels)), layout="constrained")
+    nothing = np.full(len(groups), np.nan)
+    bars(labels * len(names), groups, *columns, nothing, "valid stars", figure.subplots())
+    return figure
+
+
+def shift(result: Result) -> Figure:
+    """R2 of each input against the noise of the test spectra."""
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    _by_input(result, "noise", "noise level of the test spectra", figure.subplots())
+    return figure
+
+
+def sizes(result: Result) -> Figure:
+    """R2 of each input against the number of labelled stars."""
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    ax = figure.subplots()
+    _by_input(result, "n_train", "labelled stars", ax)
+    ax.set_xscale("log")
+    return figure
+
+
+def intervals(result: Result) -> Figure:
+    """RMSE of each input within intervals of log g and of T_eff."""
+    columns = [name for name in result.table if INTERVAL.fullmatch(name)]
+    parts = [INTERVAL.fullmatch(name).groups() for name in columns]
+    found = list(dict.fromkeys(part[0] for part in parts))
+    figure = Figure(figsize=(4.2 * len(found), 3.6), layout="constrained")
+    for label, ax in zip(found, figure.subplots(1, len(found), squeeze=False)[0], strict=True):
+        own = [name for name, part in zip(columns, parts, strict=True) if part[0] == label]
+        middle = np.mean([[float(x) for x in part[1:]] for part in parts if part[0] == label], 1)
+        curves = {
+            row[result.summary["axes"][0]]: tuple(
+                np.array([row[f"{name}{end}"] for name in own], dtype=float)
+                for end in ("", "_low", "_high")
+            )
+            for row in result.table.to_dict("records")
+        }
+        against(middle, curves, axis_label(label), "RMSE of " + axis_label("log_g"), ax)
+        ax.label_outer()
+    return figure
+
+
 FIGURES = {
+    "match": match,
+    "shift": shift,
+    "sizes": sizes,
+    "intervals": intervals,
     "noise": noise,
     "dimension": dimension,
     "layers": layers,
@@ -194,6 +253,16 @@ FIGURES = {
     "losses": losses,
     "scores": scores,
 }
+
+
+def _by_input(result: Result, column: str, xlabel: str, ax: Axes) -> None:
+    """R2 against a column, a line for each input."""
+    groups = result.table.astype({column: float}).groupby("input", sort=False)
+    curves = {
+        name: tuple(rows[each].clip(lower=-0.5).to_numpy(float) for each in R2)
+        for name, rows in groups
+    }
+    against(next(iter(groups))[1][column].to_numpy(), curves, xlabel, R2_LABEL, ax)
 
 
 def _served(result: Result) -> pd.DataFrame:

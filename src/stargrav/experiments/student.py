@@ -1,9 +1,9 @@
 """Programme `distill`, parts 2 and 3: can a student that sees flux alone carry the latent?
 
-The students of the stage `students` were taught the teacher's latent of enc_pre_latent in eight
-segments, from the noisy flux, without labels. A student turns pixels into latents; heads and probes
-are then fitted to these as to the teacher's own. An experiment that needs another student trains
-it as the stored perceptron was trained, but for what it names.
+The students of the stage `students` were taught the teacher's latent (enc_pre_latent in eight
+segments) from the noisy flux, without labels. A student turns pixels into latents; heads and
+probes are then fitted to these as to the teacher's own. An experiment that needs another student
+trains it as the stored perceptron was trained, but for what it names.
 """
 
 from __future__ import annotations
@@ -53,12 +53,13 @@ FEWEST = 20  # stars of an interval that is scored by itself
 
 @experiment(
     plan="distill 2.1",
-    claim="A student that sees flux alone meets the teacher's latent, on stars it has not seen too",
+    claim="A student that sees flux alone meets the teacher's latent, of unseen stars as well",
     accept=[
         at_least("max(cosine[mlp], cosine[conv])", 0.9),
         at_most("max(gap[mlp], gap[conv])", 0.1),
     ],
     needs=NEEDS,
+    figures=("losses", "match"),
 )
 def student() -> Table:
     """Students, and the mean latent of the training stars, against the teacher on valid stars."""
@@ -73,7 +74,8 @@ def student() -> Table:
             told = _read(_stored(case.student), pixels)
         valid = _latent_scores(z.valid, told.valid)
         gap = valid["mse_standardised"] - _latent_scores(z.train, told.train)["mse_standardised"]
-        case.record({**valid, "gap": gap}, **_dimensions(z.valid, told.valid))
+        found = Score({**valid, "gap": gap}, _dimensions(z.valid, told.valid))
+        case.record(replace(found, history=_history(case.student)))
     return table
 
 
@@ -139,27 +141,26 @@ def student_plus(factor: Count = 2, draws: Count = 1) -> Table:
 def student_joint(
     label_weights: tuple[NonNegative, ...] = (0.1, 1.0, 10.0), draws: Count = 1
 ) -> Table:
-    """log g from students taught latent and log g, by the weight of the second.
+    """log g from students that were taught latent and log g, by the weight of the second.
 
-    `0` is the student that saw no label, and a ridge on its latent; `labels` has no distillation;
-    `chosen` is the one of the weights that is best on the valid stars.
+    `0` is the student that saw no label, and a ridge on its latent; `labels` was taught log g
+    alone; `chosen` is the one of the weights that does best on the valid stars.
     """
     flux, z = spectra("flux", draws=draws), latents(*READOUT, draws=draws)
-    weights = {f"{weight:g}": (1.0, weight) for weight in label_weights}
-    table = over(label_weight={"0": (1.0, 0.0), **weights, "labels": (0.0, 1.0), "chosen": None})
-    models_of, valid_scores = {}, {}
+    joint = {f"{weight:g}": (1.0, weight) for weight in label_weights}
+    table = over(label_weight={"0": None, **joint, "labels": (0.0, 1.0), "chosen": None})
+    fitted, seen, missed = {}, {}, {}
     for case in table:
         key = case.key
-        if case.label_weight is None:
-            key = max(weights, key=valid_scores.__getitem__)
-        elif case.label_weight[1] == 0:
-            told = _read(_train(flux, z)[0], flux)
-            case.record(score(fit(SweptRidge(), told.train, told.valid), told.test))
-            continue
+        if key == "chosen":
+            key = min(joint, key=missed.__getitem__)
+        elif key == "0":
+            seen[key] = _read(_train(flux, z)[0], flux)
+            fitted[key] = fit(SweptRidge(), seen[key].train, seen[key].valid)
         else:
-            models_of[key] = _joint(flux, z, *case.label_weight)
-            valid_scores[key] = score(models_of[key], flux.valid).metrics["r2"].value
-        case.record(score(models_of[key], flux.test), r2_valid=valid_scores[key])
+            seen[key], fitted[key] = flux, _joint(flux, z, *case.label_weight)
+        missed[key] = _missed(fitted[key], seen[key].valid)
+        case.record(score(fitted[key], seen[key].test), rmse_valid=missed[key] ** 0.5)
     return table
 
 
@@ -168,7 +169,7 @@ def student_joint(
     claim="End to end the student is no worse than the best model on noisy or denoised flux",
     accept=[at_least("r2[student] - max(r2[flux], r2[denoised])", 0.0)],
     needs=NEEDS,
-    figures=("scores",),
+    figures=("intervals", "scores"),
 )
 def student_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count = 4) -> Table:
     """log g from the student's latent, noisy flux and denoised flux, by the better of two heads.
@@ -200,7 +201,7 @@ def student_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count =
         more_than("r2[flux,0.5] - r2[flux,1.5] - (r2[student,0.5] - r2[student,1.5])", 0.0),
     ],
     needs=(*NEEDS, "latents@noise"),
-    figures=("scores",),
+    figures=("scores", "shift"),
 )
 def noise_shift(stars: Count = 32_000) -> Table:
     """Student and head, or head on flux, trained at noise .5 and tested at other noise."""
@@ -229,7 +230,7 @@ def noise_shift(stars: Count = 32_000) -> Table:
         more_than("r2[student,5k] - r2[flux,5k]", 0.0),
     ],
     needs=NEEDS,
-    figures=("scores",),
+    figures=("scores", "sizes"),
 )
 def sample_efficiency(stars: Count = 32_000) -> Table:
     """Ridge on the student's latent, the teacher's and the flux, of growing numbers of labels.
@@ -264,6 +265,12 @@ def _stored(kind: str) -> Standardised:
     return models.load(current().inputs.folder("students") / kind)
 
 
+def _history(kind: str) -> list[dict[str, float]]:
+    """How the training of a stored student went; empty for what was not trained."""
+    path = current().inputs.folder("students") / kind / "history.csv"
+    return pd.read_csv(path).to_dict("records") if path.is_file() else []
+
+
 def _read(network: Standardised, pixels: Parts) -> Parts:
     """What a student says of spectra, as features of the same stars."""
     network = network.to(device(current().accelerator))
@@ -291,6 +298,7 @@ def _train(
     plan = Plan(
         epochs=facts.pop("epochs"),
         schedule=facts.pop("schedule"),
+        monitor="valid_r2",
         patience=facts.pop("patience"),
         accelerator=found.accelerator,
         seed=found.seed,

@@ -66,6 +66,7 @@ def write(
         plan = Plan(
             epochs=chosen.epochs,
             schedule=chosen.schedule,
+            monitor="valid_r2",
             patience=chosen.patience,
             accelerator=accelerator,
             seed=seed,

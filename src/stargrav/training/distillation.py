@@ -57,6 +57,18 @@ class DistillationTask(RegressionTask):
         weights[outputs - labels :] = label_weight / max(labels, 1)
         self.register_buffer("weights", weights)
 
+    def on_validation_epoch_end(self) -> None:
+        """R2 over the whole validation set, the mean over all outputs by their weight in the loss.
+
+        An output that never changes on the validation set counts as R2 = 0.
+        """
+        predicted, truth = (torch.cat(parts).double() for parts in zip(*self._found, strict=True))
+        self._found.clear()
+        missed = ((truth - predicted) ** 2).sum(0)
+        spread = ((truth - truth.mean(0)) ** 2).sum(0)
+        r2 = torch.where(spread > 0, 1 - missed / spread, 0.0)
+        self.log("valid_r2", (r2 * self.weights).sum() / self.weights.sum())
+
     def _error(self, predicted: Tensor, truth: Tensor) -> Tensor:
         missed = (predicted - truth) / self.model.label_deviation
         return missed.square().mean(0) @ self.weights
@@ -85,8 +97,7 @@ def train_student(
         train: pixels (n, p) and latents with labels behind them (n, d + k); several noise draws
             of a spectrum are several rows.
         valid: the same, of the validation set.
-        plan: of the training; the best weights are those of the smallest loss or the largest R2
-            of the latent and the labels on valid.
+        plan: of the training; `valid_r2` is weighted as the loss is.
         labels: k.
         latent_weight: lambda_z.
         label_weight: lambda_y.
