@@ -171,8 +171,8 @@ class Integrator:
     ) -> None:
         """Fill in the moments of some stars: from the shared points, or from their own."""
         poor: list[tuple[int, Tensor, Tensor]] = []
+        first = len(self.unit) // _FIRST
         for row in range(len(moments)):
-            first = len(self.unit) // _FIRST
             log_l = self.log_likelihood(likelihood, row, first)
             if float(effective_size(log_l)) * _FIRST > self.least_ess / 2:
                 log_l = self.log_likelihood(likelihood, row, len(self.unit))
@@ -180,7 +180,7 @@ class Integrator:
             if ess[row] >= self.least_ess:
                 moments[row] = self._summary(self.unit, log_l, truth, row)
             else:
-                best = torch.topk(log_l, min(Refinement.start, len(log_l)))
+                best = torch.topk(log_l, min(Refinement.start, first))
                 poor.append((row, self.unit[best.indices], best.values))
         if not poor:
             return
