@@ -1,0 +1,151 @@
+"""The posterior over a library: against a brute-force grid, its own simulations and Fisher."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from stargrav.inference.bayes import Integrator
+from stargrav.inference.emulator import Emulator
+from stargrav.labels import LABELS, LOG_G, RANGES
+from stargrav.metrics.calibration import pull_spread, pulls, uniformity
+from stargrav.metrics.fisher import fisher_matrix, marginal_variance
+from stargrav.physics.grid import Library
+
+PIXELS = 160
+
+
+def made_up(nodes):
+    """A library whose lines, one per label, deepen in a curved way; most pixels are continuum."""
+    spans = [RANGES[name] for name in LABELS]
+    axes = [
+        np.linspace(*span, n) if n > 1 else np.zeros(1)
+        for span, n in zip(spans, nodes, strict=True)
+    ]
+    labels = np.array(list(product(*axes)))
+    low, high = np.array(spans).T
+    unit = (labels - low) / (high - low)
+    depth = 0.1 + 0.5 * unit + 0.2 * unit * np.roll(unit, 1, axis=1) - 0.2 * unit**2
+    centres = np.linspace(20, 140, len(LABELS))
+    away = np.arange(PIXELS) - centres[:, None]
+    lines = np.where(np.abs(away) < 6, np.exp(-0.5 * (away / 3) ** 2), 0.0)
+    wave = np.linspace(7100, 7170, PIXELS)
+    return Library.from_grid(wave, 1 - depth @ lines, labels, 40, 5000.0)
+
+
+@pytest.fixture(scope="module")
+def emulator():
+    return Emulator(made_up((5, 4, 4, 3, 1)))
+
+
+@pytest.fixture(scope="module")
+def integrator(emulator):
+    return Integrator(emulator, points=2**10, least_ess=120)
+
+
+def draw(emulator, count, error, seed=0):
+    """Labels from the prior, noisy spectra and their errors."""
+    generator = torch.Generator().manual_seed(seed)
+    unit = torch.rand(count, len(emulator.free), generator=generator)
+    truth = emulator.labels(unit)
+    flux = emulator.weights(truth) @ emulator.vectors
+    return truth, flux + error * torch.randn(flux.shape, generator=generator), error + 0 * flux
+
+
+def test_emulator_is_the_library(emulator):
+    library = made_up((5, 4, 4, 3, 1))
+    truth = emulator.labels(torch.rand(300, len(emulator.free)))
+    flux = library.flux_at(truth.double())
+    flux = flux / flux.median(dim=1, keepdim=True).values
+    found = emulator.weights(truth) @ emulator.vectors
+    assert found.numpy() == pytest.approx(flux.numpy(), abs=1e-5)
+    assert emulator.free == [0, 1, 2, 3]
+
+
+def test_derivatives_are_those_of_the_library(emulator):
+    library = made_up((5, 4, 4, 3, 1))
+    truth = emulator.labels(0.1 + 0.8 * torch.rand(20, len(emulator.free)))
+    _, slopes = emulator.jacobian(truth)
+    assert (slopes[:, 4] == 0).all()
+    for column in emulator.free:
+        step = torch.zeros(len(LABELS), dtype=torch.float64)
+        step[column] = 1e-3 * float(emulator.high[column] - emulator.low[column])
+        ahead, behind = (library.flux_at(truth.double() + sign * step) for sign in (1, -1))
+        expected = (ahead - behind) / (2 * step[column])
+        error = (slopes[:, column] - expected).norm(dim=1) / expected.norm(dim=1)
+        assert float(error.max()) < 1e-3
+
+
+def test_median_of_the_middle_pixels_is_that_of_all(emulator):
+    unit = 0.5 + 0.05 * torch.randn(3, 40, len(emulator.free))
+    labels = emulator.labels(unit.clamp(0, 1))
+    value = emulator.coefficients(labels.flatten(0, 1)).unflatten(0, (3, 40))
+    found, _ = emulator.divided(value, emulator.middle_pixels(value[:, :10]))
+    assert found.flatten(0, 1).numpy() == pytest.approx(
+        emulator.weights(labels.flatten(0, 1)).numpy(), abs=1e-6
+    )
+
+
+def test_posterior_is_that_of_a_brute_force_grid():
+    """Two labels; the likelihood of 200 x 200 of their values from all pixels."""
+    emulator = Emulator(made_up((5, 5, 1, 1, 1)))
+    integrator = Integrator(emulator, points=2**12, least_ess=1500)
+    truth, flux, sigma = draw(emulator, 4, 0.1)
+    found = integrator(flux, sigma, truth)
+    axis = (torch.arange(200) + 0.5) / 200
+    labels = emulator.labels(torch.cartesian_prod(axis, axis))
+    model = (emulator.weights(labels) @ emulator.vectors).double()
+    for star in range(len(flux)):
+        chi2 = (((model - flux[star]) / sigma[star]) ** 2).sum(dim=1)
+        weight = torch.softmax(-chi2 / 2, dim=0).numpy()
+        mean = weight @ labels.double().numpy()
+        sd = np.sqrt(weight @ (labels.double().numpy() - mean) ** 2)
+        error = 5 * sd[:2] / np.sqrt(found.ess[star])
+        assert (np.abs(found.mean[star, :2] - mean[:2]) < error).all()
+        assert found.sd[star, :2] == pytest.approx(sd[:2], rel=0.1)
+        below = weight @ (labels[:, LOG_G] < truth[star, LOG_G]).double().numpy()
+        assert found.rank[star, LOG_G] == pytest.approx(below, abs=0.07)
+
+
+@pytest.mark.parametrize("error", [0.15, 0.01])
+def test_posteriors_are_calibrated_on_their_own_simulations(emulator, integrator, error):
+    """Wide posteriors, cut by the prior's edges, and narrow ones, which need refining."""
+    truth, flux, sigma = draw(emulator, 250, error)
+    found = integrator(flux, sigma, truth)
+    assert found.ess.min() >= 120
+    assert found.refined.any() == (error < 0.1) or found.refined.mean() < 1
+    for column in emulator.free:
+        pull = pulls(truth[:, column].double().numpy(), found.mean[:, column], found.sd[:, column])
+        assert pull_spread(pull**2) == pytest.approx(1, abs=0.18)  # 4 standard errors
+        assert min(uniformity(found.rank[:, column], bins=10).values()) > 1e-4
+
+
+def test_posterior_at_high_snr_is_as_wide_as_the_fisher_bound(emulator, integrator):
+    unit = 0.3 + 0.4 * torch.rand(30, len(emulator.free), generator=torch.manual_seed(3))
+    labels = emulator.labels(unit)
+    flux, slopes = emulator.jacobian(labels)
+    sigma = 1e-4 * torch.ones_like(flux)
+    found = integrator(flux + sigma * torch.randn(flux.shape), sigma)
+    assert found.refined.all() and found.ess.min() >= 120
+    matrix = fisher_matrix(slopes.numpy(), sigma.numpy())
+    bound = np.sqrt(marginal_variance(matrix, LOG_G, emulator.free))
+    ratio = found.sd[:, LOG_G] / bound
+    assert np.median(ratio) == pytest.approx(1, abs=0.05)
+    assert ratio == pytest.approx(1, abs=0.3)
+    assert np.isnan(found.rank).all()
+
+
+def test_a_flux_that_tells_nothing_leaves_the_prior(emulator, integrator):
+    _, flux, sigma = draw(emulator, 3, 100.0)
+    found = integrator(flux, sigma)
+    low, high = emulator.low.numpy(), emulator.high.numpy()
+    assert found.mean == pytest.approx(np.tile((low + high) / 2, (3, 1)), rel=0.01, abs=0.02)
+    assert found.sd == pytest.approx(np.tile((high - low) / np.sqrt(12), (3, 1)), rel=0.02)
+    assert not found.refined.any()
+
+
+def test_the_same_seed_gives_the_same_posterior(emulator, integrator):
+    _, flux, sigma = draw(emulator, 5, 0.01)
+    first, again = integrator(flux, sigma), integrator(flux, sigma)
+    assert (first.mean == again.mean).all() and (first.ess == again.ess).all()
