@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stargrav import settings
@@ -37,7 +38,8 @@ from stargrav.experiments.spec import (
     more_than,
 )
 from stargrav.experiments.table import over
-from stargrav.metrics.estimate import Estimate
+from stargrav.metrics.estimate import Estimate, bootstrap
+from stargrav.metrics.regression import r2
 
 ROOT = Path(__file__).parents[2]
 ANSWERS = (PASS, FAIL, INCONCLUSIVE)
@@ -65,13 +67,15 @@ def stored(tmp_path, monkeypatch):
 
     monkeypatch.setattr(evidence_module, "registry", lambda: {"made_up": made_up})
 
-    def store(metrics, criteria=(), verdict="pass", profile="laptop"):
+    def store(metrics, criteria=(), verdict="pass", profile="laptop", predictions=None):
         folder = tmp_path / "made_up"
         folder.mkdir(exist_ok=True)
         summary = {"experiment": "made_up", "programme": "distill", "verdict": verdict}
         summary |= {"metrics": metrics, "criteria": list(criteria), "published": {}}
-        summary |= {"conditions": {"profile": profile, "parameters": {}}, "axes": []}
+        summary |= {"conditions": {"profile": profile, "parameters": {}, "seed": 3}, "axes": []}
         (folder / "metrics.json").write_text(json.dumps(summary))
+        if predictions is not None:
+            predictions.to_parquet(folder / "predictions.parquet")
         return Evidence(tmp_path)
 
     return store
@@ -114,7 +118,7 @@ def test_what_a_tree_says_to_run_can_be_run(tree):
 def test_names_are_those_of_the_programme():
     names = [p.name for group in GROUPS.values() for p in group]
     numbered = [f"{letter}{n}" for letter in "HQR" for n in range(1, 7)]
-    assert names == [*(p.name for p in STAGES), *numbered]
+    assert names == [*(p.name for p in STAGES), *numbered, "D1"]
     assert [p.name for p in STAGES] == [f"Stage {n}" for n in ("1", "1b", "2", "3", "4")]
 
 
@@ -136,6 +140,28 @@ def test_a_claim_is_decided_by_the_criteria_of_the_experiment_itself(stored):
     assert "r2[a] / r2[b] >= 0.9: 0.600 [0.580, 0.620], fail" in str(found[1])
     assert only(stored({}).find(Finding("made_up"))).state == MISSING
     assert only(stored({}).find(Finding("not_there"))).why == "not built yet"
+
+
+def test_resamples_are_drawn_again_from_stored_predictions(stored):
+    """What the experiment would have said of the difference, had it judged it."""
+    rng = np.random.default_rng(1)
+    truth = rng.uniform(1, 5, 300)
+    shared = rng.normal(0, 0.8, 300)
+    frames, scores = [], {}
+    for case, own in (("a", 0.05), ("b", 0.5)):
+        value = truth + shared + rng.normal(0, own, 300)
+        scores |= {f"r2[{case}]": bootstrap(r2, truth, value, seed=3)}
+        frame = pd.DataFrame({"truth": truth, "prediction": value}, dtype=np.float32)
+        frames.append(frame.assign(case=case, target="log_g"))
+    metrics = {key: around(e.value, 0.15) for key, e in scores.items()}
+    evidence = stored(metrics, predictions=pd.concat(frames))
+    found = only(evidence.find(GAIN))
+    expected = scores["r2[a]"] - scores["r2[b]"]
+    assert [found.found["low"], found.found["high"]] == pytest.approx(
+        expected.interval(), abs=1e-5
+    )
+    assert found.paired and found.state == PASS
+    assert spanned(GAIN.criterion, metrics)["low"] < 0  # could not have told
 
 
 def test_an_expression_within_another_is_not_taken_for_it(stored):

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from stargrav.experiments.decisions import HYPOTHESES, QUESTIONS, RISKS, STAGES, TREES, Proposition
+from stargrav.experiments.decisions import (
+    DECISION_POINTS,
+    HYPOTHESES,
+    QUESTIONS,
+    RISKS,
+    STAGES,
+    TREES,
+    Proposition,
+)
 from stargrav.experiments.evidence import MISSING, Evidence, Found, Walk, answer
 
-GROUPS = {"Stages": STAGES, "Hypotheses": HYPOTHESES, "Questions": QUESTIONS, "Risks": RISKS}
+GROUPS = {
+    "Stages": STAGES,
+    "Hypotheses": HYPOTHESES,
+    "Questions": QUESTIONS,
+    "Risks": RISKS,
+    "Decision points": DECISION_POINTS,
+}
 WIDTH = 13  # of a state
 
 

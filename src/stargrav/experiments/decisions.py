@@ -108,10 +108,12 @@ NOISE_ROBUST = Finding("noise_robustness")
 FINETUNED = Finding("finetune_encoder")
 FINETUNING_GAINS = Finding("finetune_encoder", more_than("r2[finetuned] - r2[frozen]", 0.0))
 
+FAR_FROM_LIMIT = Finding("encoder_mlp", more_than("fisher_ratio[mlp]", 2.0))
+
 COSINE = Finding("student", at_least("max(cosine[mlp], cosine[conv])", 0.9))
 SHARE_OF_TEACHER = Finding("student_probe", at_least("r2[student,ridge] / r2[teacher,ridge]", 0.9))
 STUDENT_OVER_FLUX = Finding("student_probe", at_least("r2[student,ridge] - r2[flux,ridge]", 0.0))
-STUDENT_SEES_ERROR = Finding("student_plus", at_least("cosine[flux_error]", 0.9))
+ERROR_MISSING = Finding("student_plus")
 JOINT_GAINS = Finding("student_joint")
 END_TO_END = Finding("student_vs_flux")
 DENOISED = Finding("student_vs_flux", at_least("r2[denoised] - r2[flux]", 0.0))
@@ -119,13 +121,19 @@ NOISE_SHIFT = Finding("noise_shift")
 FEW_LABELS = Finding("sample_efficiency")
 
 ERROR_ALONE = Finding("error_only", at_most("r2[noiseless,ridge]", 0.1))
-WITHOUT_ERROR = Finding("teacher_no_error", at_most("r2[with_error] - r2[without_error]", 0.1))
-ERROR_UNUSED = Finding("shuffled_error", at_most("r2[true] - r2[shuffled]", 0.1))
+WITHOUT_ERROR = Finding(
+    "teacher_no_error", at_most("r2[with_error,lightgbm] - r2[without_error,lightgbm]", 0.1)
+)
+ERROR_UNUSED = Finding("shuffled_error", at_most("r2[true] - r2[retrained]", 0.1))
 SHUFFLED_LABELS = Finding("label_shuffle")
-FLUX_ADDS = Finding("flux_residual")
-LATENT_ADDS = Finding("latent_residual", more_than("r2[latent]", 0.1))
-LATENT_ENHANCES = Finding("latent_residual", more_than("r2[latent] - r2[flux]", 0.0))
-LATENT_KEEPS = Finding("latent_residual", at_least("r2[latent] / r2[flux]", 0.9))
+FLUX_ADDS = Finding("flux_residual", more_than("r2[noiseless]", 0.1))
+LATENT_ADDS = Finding("latent_residual", more_than("r2[noiseless,latent]", 0.1))
+LATENT_ENHANCES = Finding(
+    "latent_residual", more_than("r2[noiseless,latent] - r2[noiseless,flux]", 0.0)
+)
+LATENT_KEEPS = Finding(
+    "latent_residual", at_least("r2[noiseless,latent] / r2[noiseless,flux]", 0.9)
+)
 
 TUNED_LIGHTGBM = Finding("tune_lgbm", at_most("r2[latent,best] - r2[latent,untuned]", 0.05))
 TUNED_MLP = Finding("tune_mlp", at_most("r2[best] - r2[untuned]", 0.05))
@@ -136,16 +144,25 @@ ORIGINS = (
     Origin("log g", "error array alone, noiseless", "error_only", "r2[noiseless,ridge]"),
     Origin("log g", "error array alone, observed", "error_only", "r2[observed,ridge]"),
     Origin("log g", "noisy flux", "student_vs_flux", "r2[flux]"),
-    Origin(_LATENT, "teacher with error input", "teacher_no_error", "r2[with_error]"),
-    Origin(_LATENT, "teacher without", "teacher_no_error", "r2[without_error]"),
-    Origin(_LATENT, "with another star's error", "shuffled_error", "r2[shuffled]"),
-    Origin(_LATENT, "labels permuted", "label_shuffle", "r2[shuffled]"),
-    Origin(_BEYOND, "noisy flux", "flux_residual", "r2[flux]"),
-    Origin(_BEYOND, "latent", "latent_residual", "r2[latent]"),
+    Origin(_LATENT, "teacher with error input", "teacher_no_error", "r2[with_error,lightgbm]"),
+    Origin(_LATENT, "teacher without", "teacher_no_error", "r2[without_error,lightgbm]"),
+    Origin(_LATENT, "another star's error", "shuffled_error", "r2[retrained]"),
+    Origin(_LATENT, "labels permuted", "label_shuffle", "r2[shuffled,lightgbm]"),
+    Origin(_BEYOND, "flux, after noiseless error", "flux_residual", "r2[noiseless]"),
+    Origin(_BEYOND, "latent, after noiseless error", "latent_residual", "r2[noiseless,latent]"),
+    Origin(_BEYOND, "flux, after observed error", "flux_residual", "r2[observed]"),
+    Origin(_BEYOND, "latent, after observed error", "latent_residual", "r2[observed,latent]"),
 )
 
 # --- stage criteria, hypotheses, questions, risks -----------------------------------------------
 
+DECISION_POINTS = (
+    Proposition(
+        "D1",
+        "The model's error is more than twice the Cramer-Rao bound: better models can gain",
+        (FAR_FROM_LIMIT,),
+    ),
+)
 STAGES = (
     Proposition("Stage 1", "Ridge reads log g from the averaged deepest layer", (PROBE_RIDGE,)),
     Proposition("Stage 1b", "LightGBM reads log g from the same layer", (PROBE_LIGHTGBM,)),
@@ -203,7 +220,11 @@ QUESTIONS = (
     Proposition("Q2", "Is part of log g in the latent beyond a linear model?", (NONLINEAR,)),
     Proposition("Q3", "Is the encoder, trained for log g, at least as good?", (FINETUNED,)),
     Proposition("Q4", "Does the latent lose less to noise than flux does?", (NOISE_ROBUST,)),
-    Proposition("Q5", "Does the student fit once it sees the error?", (STUDENT_SEES_ERROR,)),
+    Proposition(
+        "Q5",
+        "Is it the missing error, not its size, that keeps a student from the latent?",
+        (ERROR_MISSING,),
+    ),
     Proposition("Q6", "Does a label loss beside distillation gain log g?", (JOINT_GAINS,)),
 )
 RISKS = (
@@ -297,7 +318,7 @@ SHORTCUT = Tree(
             unclear="shuffled",
         ),
         "shuffled": Node(
-            "Does the latent do without the star's own error?",
+            "Does the latent tell as much with another star's error?",
             (ERROR_UNUSED,),
             passed="flux",
             failed=Leaf(
@@ -354,12 +375,12 @@ STUDENT = Tree(
             unclear="share",
         ),
         "plus": Node(
-            "Does it once it sees the error too?",
-            (STUDENT_SEES_ERROR,),
+            "Is it the missing error, not its size, that keeps it from it?",
+            (ERROR_MISSING,),
             passed="share",
             failed=Leaf(
-                "The model is too weak, not its input: more epochs first",
-                ("student --epochs 400",),
+                "The student is too weak: a wider one, taught for longer, first",
+                ("student --students.widths [1024,1024,512] --students.epochs 30",),
             ),
             unclear="share",
         ),

@@ -1,10 +1,11 @@
 """The decisions, made from the stored results.
 
 A finding is decided by the 95 % interval of its expression. Where the experiment has judged the
-same expression, that interval is taken: it is paired, star by star. Otherwise it is spanned by
-the ends of its metrics' intervals, which is wider, so that it can leave open what a paired one
-would decide, but not decide it wrongly. With several findings, one that fails decides; then one
-that is missing, then one that is inconclusive.
+same expression, that interval is taken: it is paired, star by star. Else the resamples are drawn
+again from the stored predictions, and are the same ones, paired too. Where there are none, the
+interval is spanned by the ends of the metrics' own, which is wider, so that it can leave open what
+a paired one would decide, but not decide it wrongly. With several findings, one that fails
+decides; then one that is missing, then one that is inconclusive.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from stargrav.experiments.spec import (
     evaluate,
     matching,
 )
-from stargrav.metrics.estimate import Estimate
+from stargrav.metrics.estimate import Estimate, bootstrap
+from stargrav.metrics.regression import SCORES
 
 MISSING = "missing"
 ORDER = (FAIL, MISSING, INCONCLUSIVE, PASS)  # the first that is found decides
@@ -41,6 +43,7 @@ ANSWERS = {
     "H": {PASS: "supported", FAIL: "refuted", INCONCLUSIVE: "undecided"},
     "Q": {PASS: "yes", FAIL: "no", INCONCLUSIVE: "open"},
     "R": {PASS: "averted", FAIL: "real", INCONCLUSIVE: "open"},
+    "D": {PASS: "go on", FAIL: "another way", INCONCLUSIVE: "open"},
 }
 MORE_STARS = "The test stars cannot tell: more of them"
 MORE_TEST_STARS = 10_000
@@ -121,7 +124,7 @@ class Evidence:
             return [
                 Found(name, one["criterion"], one["verdict"], one) for one in summary["criteria"]
             ] or [Found(name, "its claim", MISSING, {}, why="it judges nothing")]
-        return [_found(name, criterion, summary)]
+        return [_found(self.results[name], criterion)]
 
     def decide(self, findings: Iterable[Finding]) -> tuple[str, list[Found]]:
         """The state of several findings together, and each of them."""
@@ -188,16 +191,17 @@ def branch(node: Node, state: str, found: Sequence[Found]) -> str | Leaf | None:
     return Leaf(MORE_STARS, tuple(f"{name} --splits.test {MORE_TEST_STARS}" for name in unclear))
 
 
-def _found(name: str, criterion: Criterion, summary: Mapping[str, Any]) -> Found:
-    found, paired = judged(criterion.expression, summary), True
-    if found is None:
-        try:
+def _found(result: Result, criterion: Criterion) -> Found:
+    summary = result.summary
+    name, asked, paired = summary["experiment"], str(criterion), True
+    try:
+        found = judged(criterion.expression, summary) or drawn_again(criterion, result)
+        if found is None:
             found = spanned(criterion, summary["metrics"])
-        except KeyError as error:
-            return Found(name, str(criterion), MISSING, {}, why=f"it reports no {error.args[0]}")
-        paired = len(criterion.metrics()) == 1
-    state = criterion.decide(found["low"], found["high"])
-    return Found(name, str(criterion), state, found, paired)
+            paired = len(criterion.metrics()) == 1
+    except KeyError as error:
+        return Found(name, asked, MISSING, {}, why=f"it reports no {error.args[0]}")
+    return Found(name, asked, criterion.decide(found["low"], found["high"]), found, paired)
 
 
 def answer(proposition: Proposition, state: str) -> str:
@@ -215,6 +219,32 @@ def judged(expression: str, summary: Mapping[str, Any]) -> Mapping[str, float] |
     return None
 
 
+def drawn_again(criterion: Criterion, result: Result) -> dict[str, float] | None:
+    """Value and paired interval of an expression, from the stored predictions.
+
+    Returns:
+        none where a metric is no score of stored predictions, or their stars are not as many.
+
+    Raises:
+        KeyError: a metric of the expression was not measured.
+    """
+    needed = _needed(criterion, result.summary["metrics"])
+    stored, seed = result.predictions, result.summary["conditions"].get("seed")
+    pairs = {}
+    for key in needed:
+        name, _, case = key.rstrip("]").partition("[")
+        stars = stored[stored["case"] == case]
+        if name not in SCORES or seed is None or stars.empty:
+            return None
+        pairs[key] = SCORES[name], *(stars[c].to_numpy(float) for c in ("truth", "prediction"))
+    if len({len(truth) for _, truth, _ in pairs.values()}) > 1:
+        return None
+    estimates = {key: bootstrap(*pair, seed=seed) for key, pair in pairs.items()}
+    found = evaluate(criterion.expression, estimates)
+    low, high = found.interval()
+    return {"value": found.value, "low": low, "high": high}
+
+
 def spanned(criterion: Criterion, metrics: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """Value of an expression, and the range that the intervals of its metrics leave it.
 
@@ -225,7 +255,7 @@ def spanned(criterion: Criterion, metrics: Mapping[str, Mapping[str, float]]) ->
     Raises:
         KeyError: a metric of the expression was not measured.
     """
-    needed = sorted({key for name in criterion.metrics() for key in matching(name, metrics)})
+    needed = _needed(criterion, metrics)
     if len(needed) > MOST_METRICS:
         raise ValueError(f"{criterion}: of {len(needed)} metrics; the experiment should judge it")
     ends = list(
@@ -240,6 +270,10 @@ def spanned(criterion: Criterion, metrics: Mapping[str, Mapping[str, float]]) ->
     if "/" in criterion.expression and any(_holds_zero(metrics[key]) for key in needed):
         low, high = -math.inf, math.inf  # what is divided by may be nothing
     return {"value": found.value, "low": low, "high": high}
+
+
+def _needed(criterion: Criterion, metrics: Mapping[str, Any]) -> list[str]:
+    return sorted({key for name in criterion.metrics() for key in matching(name, metrics)})
 
 
 def _holds_zero(metric: Mapping[str, float]) -> bool:
