@@ -1,37 +1,15 @@
 """The posterior over a library: against a brute-force grid, its own simulations and Fisher."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
+from small_library import made_up
 
 from stargrav.inference.bayes import Integrator
 from stargrav.inference.emulator import Emulator
-from stargrav.labels import LABELS, LOG_G, RANGES
+from stargrav.labels import LABELS, LOG_G
 from stargrav.metrics.calibration import pull_spread, pulls, uniformity
 from stargrav.metrics.fisher import fisher_matrix, marginal_variance
-from stargrav.physics.grid import Library
-
-PIXELS = 160
-
-
-def made_up(nodes):
-    """A library whose lines, one per label, deepen in a curved way; most pixels are continuum."""
-    spans = [RANGES[name] for name in LABELS]
-    axes = [
-        np.linspace(*span, n) if n > 1 else np.zeros(1)
-        for span, n in zip(spans, nodes, strict=True)
-    ]
-    labels = np.array(list(product(*axes)))
-    low, high = np.array(spans).T
-    unit = (labels - low) / (high - low)
-    depth = 0.1 + 0.5 * unit + 0.2 * unit * np.roll(unit, 1, axis=1) - 0.2 * unit**2
-    centres = np.linspace(20, 140, len(LABELS))
-    away = np.arange(PIXELS) - centres[:, None]
-    lines = np.where(np.abs(away) < 6, np.exp(-0.5 * (away / 3) ** 2), 0.0)
-    wave = np.linspace(7100, 7170, PIXELS)
-    return Library.from_grid(wave, 1 - depth @ lines, labels, 40, 5000.0)
 
 
 @pytest.fixture(scope="module")
@@ -108,13 +86,13 @@ def test_posterior_is_that_of_a_brute_force_grid():
         assert found.rank[star, LOG_G] == pytest.approx(below, abs=0.07)
 
 
-@pytest.mark.parametrize("error", [0.15, 0.01])
+@pytest.mark.parametrize("error", [0.25, 0.01])
 def test_posteriors_are_calibrated_on_their_own_simulations(emulator, integrator, error):
     """Wide posteriors, cut by the prior's edges, and narrow ones, which need refining."""
     truth, flux, sigma = draw(emulator, 250, error)
     found = integrator(flux, sigma, truth)
     assert found.ess.min() >= 120
-    assert found.refined.any() == (error < 0.1) or found.refined.mean() < 1
+    assert 0 < found.refined.mean() < 1 if error > 0.1 else found.refined.all()
     for column in emulator.free:
         pull = pulls(truth[:, column].double().numpy(), found.mean[:, column], found.sd[:, column])
         assert pull_spread(pull**2) == pytest.approx(1, abs=0.18)  # 4 standard errors

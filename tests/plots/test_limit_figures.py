@@ -33,5 +33,5 @@ def test_rank_histogram_keeps_the_counts_and_the_expected_range(ax):
 def test_sigmas_of_both_kinds_are_drawn(ax):
     snr, sd = np.array([1.0, 5.0, 20.0]), np.array([1.0, 0.5, 0.1])
     sigmas(snr, sd, 2 * sd, 1.15, ax)
-    bound, own = (points.get_offsets()[:, 1] for points in ax.collections)
+    bound, own = (np.asarray(points.get_offsets())[:, 1] for points in ax.collections)
     assert own == pytest.approx(sd) and bound == pytest.approx(2 * sd)

@@ -18,7 +18,9 @@ array can exceed R2_Bayes, and an efficiency above 1 is the sign of that shortcu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,16 +139,21 @@ class Integrator:
             truth: (n, 5) true labels, for their ranks.
             progress: told the number of stars that are done.
         """
-        generator = torch.Generator(flux.device).manual_seed(self.seed)
         moments = torch.zeros(len(flux), 3, len(LABELS), dtype=torch.float64)
         ess, refined = np.zeros(len(flux)), np.zeros(len(flux), dtype=bool)
-        for start in range(0, len(flux), _STARS):
+
+        def integrate(start: int) -> int:
             rows = slice(start, min(start + _STARS, len(flux)))
+            generator = torch.Generator(flux.device).manual_seed(self.seed + start)
             likelihood = Likelihood(self.emulator, flux[rows], sigma[rows])
             known = None if truth is None else truth[rows]
             self._integrate(likelihood, known, moments[rows], ess[rows], refined[rows], generator)
-            if progress is not None:
-                progress(rows.stop - rows.start)
+            return rows.stop - rows.start
+
+        with _workers(flux.device) as pool:
+            for count in pool.map(integrate, range(0, len(flux), _STARS)):
+                if progress is not None:
+                    progress(count)
         mean, sd, rank = moments.numpy().transpose(1, 0, 2)
         return Posterior(mean, sd, ess, refined, rank)
 
@@ -207,3 +214,15 @@ class Integrator:
         if truth is None:
             return torch.stack([mean, sd, torch.full_like(mean, torch.nan)]).cpu()
         return torch.stack([mean, sd, weight @ (labels < truth[row]).double()]).cpu()
+
+
+@contextmanager
+def _workers(device: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """Threads that compute on one core each: many small products gain little from several."""
+    threads = torch.get_num_threads()
+    count = threads if device.type == "cpu" else 1
+    try:
+        with ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)  # the threads' own number would stay that of all
