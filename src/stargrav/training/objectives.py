@@ -123,7 +123,7 @@ class TreesObjective:
         trial.suggest_int("trees", 20, self.rounds, log=True)
         trial.suggest_float("learning_rate", 0.02, 0.3, log=True)
         trial.suggest_int("min_child_samples", 5, 200, log=True)
-        trial.suggest_float("colsample_bytree", 0.05, 1.0)
+        trial.suggest_float("colsample_bytree", 0.02, 1.0, log=True)
         trial.suggest_float("reg_lambda", 0.0, 20.0)
         model = trees(trial.params).set_params(random_state=self.seed)
         spread = float(np.var(self.valid[1]))
