@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,16 @@ def test_stages_entry_points_and_parameters_agree():
         assert experiment.stage in graph
         assert entry_points[name]["command"] == f"PYTHONPATH=src stargrav run {name}"
         assert name in yaml.safe_load((ROOT / "params.yaml").read_text())["experiments"]
+
+
+def test_every_profile_has_the_sections_that_stages_depend_on():
+    """DVC refuses to run a stage one of whose parameters is missing."""
+    named = set(re.findall(r"profiles\.\$\{profile\}\.(\w+)", (ROOT / "dvc.yaml").read_text()))
+    assert named >= {"splits", "teacher", "latents", "limits", "experiments"}
+    for profile, sections in yaml.safe_load((ROOT / "params.yaml").read_text())[
+        "profiles"
+    ].items():
+        assert named <= set(sections), profile
 
 
 def test_every_code_dependency_exists():
