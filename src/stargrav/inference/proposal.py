@@ -11,8 +11,10 @@ rounds by w = L(theta) / sum_t q_t(theta) (adaptive multiple importance sampling
 2012, Scand. J. Stat. 39, 798): a place that one round has missed has its weight corrected by the
 next. The places of a round are points drawn with these weights, with L^beta for L where few of
 them carry it; those of the first are the likeliest shared points, or, where these are too
-far off, what a few Levenberg-Marquardt steps lead to from them. Rounds go on until the effective
-sample size is the one asked for. Points outside the box of the prior have no weight.
+far off, what a few Levenberg-Marquardt steps lead to from them. Local shapes alone would stay
+within one mode, so that some kernels of each round, the guards, stand at places of a flattened
+likelihood and have the covariance of all of these. Rounds go on until the effective sample size is
+the one asked for. Points outside the box of the prior have no weight.
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ class Refinement:
     descents: int = 8  # places that descend where they do not
     steps: int = 6  # of Levenberg-Marquardt
     kernels: int = 32
+    guards: int = 8  # of these
+    flat: float = 0.5  # exponent of the guards' likelihood, of that of the others
     widths: tuple[float, float] = (0.7, 2.0)
     shares: tuple[float, float] = (0.85, 0.15)
     freedom: float = 5.0
@@ -72,11 +76,13 @@ def refine(
         for each star, points (n, d) and log-weights (n,).
     """
     found: list[tuple[Tensor, Tensor]] = [(unit[i], log_l[i]) for i in range(len(unit))]
-    centres, beta = places(emulator, likelihood, unit.double(), log_l.double(), how, generator)
+    centres, beta, wide = places(
+        emulator, likelihood, unit.double(), log_l.double(), how, generator
+    )
     sample = Sample(torch.arange(len(unit), device=unit.device))
     for _ in range(how.rounds):
         local = Local(emulator, likelihood[sample.stars], centres)
-        mixture = Mixture(local, beta, how)
+        mixture = Mixture(local, beta, wide, how)
         points = mixture.draw(how.draws, generator)
         sample.add(points, local.log_likelihood(points), mixture)
         log_w = sample.log_weights()
@@ -87,8 +93,7 @@ def refine(
             return found
         sample = sample.of(short)
         beta = exponent(sample.log_l, sample.log_q, how.spread)
-        log_w = beta[:, None] * sample.log_l.clamp(min=-1e30) - sample.log_q
-        centres = resampled(sample.unit, log_w, how.kernels, generator)
+        centres, wide = chosen(sample.unit, sample.log_l, sample.log_q, beta, how, generator)
     for i, log_w in enumerate(sample.log_weights()):
         found[int(sample.stars[i])] = (sample.unit[i], log_w)
     return found
@@ -101,19 +106,48 @@ def places(
     log_l: Tensor,
     how: Refinement,
     generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """Places (s, K, d) of the first round, and the exponents (s,) of its kernels."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Places (s, K, d) of the first round, its exponents (s,) and the guards' precision."""
     beta = exponent(log_l, 0.0, how.spread)
-    centres = resampled(unit, beta[:, None] * log_l, how.kernels, generator)
+    centres, wide = chosen(unit, log_l, torch.zeros_like(log_l), beta, how, generator)
     far = torch.nonzero(beta < how.near)[:, 0]
     if len(far):
         start = resampled(unit[far], beta[far, None] * log_l[far], how.descents, generator)
         for _ in range(how.steps):
             start, value = descended(emulator, likelihood[far], start)
         share = exponent(value, 0.0, 0.4 * how.descents)
-        centres[far] = resampled(start, share[:, None] * value, how.kernels, generator)
+        local = how.kernels - how.guards
+        centres[far, :local] = resampled(start, share[:, None] * value, local, generator)
         beta[far] = 1.0
-    return centres, beta
+    return centres, beta, wide
+
+
+def chosen(
+    unit: Tensor,
+    log_l: Tensor,
+    log_q: Tensor,
+    beta: Tensor,
+    how: Refinement,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Places (s, K, d) of a round, those of the guards last, and the guards' precision (s, d, d).
+
+    Args:
+        unit: (s, m, d) points.
+        log_l: (s, m) their log-likelihood.
+        log_q: (s, m) log-density that they were drawn from.
+        beta: (s,) exponent of the likelihood.
+        how: number of kernels and guards.
+        generator: of the choice.
+    """
+    usable = beta[:, None] * log_l.clamp(min=-1e30)
+    local = resampled(unit, usable - log_q, how.kernels - how.guards, generator)
+    weight = torch.softmax(how.flat * usable - log_q, dim=1)
+    guards = resampled(unit, weight.log(), how.guards, generator)
+    away = unit - (weight[:, :, None] * unit).sum(dim=1, keepdim=True)
+    covariance = (weight[:, :, None] * away).transpose(1, 2) @ away
+    tiny = torch.eye(unit.shape[2], dtype=unit.dtype, device=unit.device) * 1e-14
+    return torch.cat([local, guards], dim=1), torch.linalg.inv(covariance + tiny)
 
 
 class Sample:
@@ -225,8 +259,8 @@ def descended(
         tried.append((centres - step).clamp(0, 1))
     log_l = local.log_likelihood(torch.cat(tried, dim=1)).unflatten(1, (len(tried), -1))
     value, best = log_l.max(dim=1)
-    chosen = best[:, None, :, None].expand(-1, -1, -1, centres.shape[2])
-    return torch.stack(tried, dim=1).gather(1, chosen)[:, 0], value
+    longest = best[:, None, :, None].expand(-1, -1, -1, centres.shape[2])
+    return torch.stack(tried, dim=1).gather(1, longest)[:, 0], value
 
 
 class Mixture:
@@ -235,14 +269,16 @@ class Mixture:
     Args:
         local: the likelihood about the centres.
         beta: (s,) exponent of the likelihood.
+        wide: (s, d, d) precision of the guards' kernels, the last ones.
         how: widths and shares of the kernels.
     """
 
-    def __init__(self, local: Local, beta: Tensor, how: Refinement) -> None:
+    def __init__(self, local: Local, beta: Tensor, wide: Tensor, how: Refinement) -> None:
         self.how, self.centres = how, local.centres
         slope = local.slope.double()
         unity = torch.eye(slope.shape[2], dtype=torch.float64, device=slope.device)
         precision = beta[:, None, None, None] * slope @ slope.transpose(2, 3) + PRIOR * unity
+        precision[:, how.kernels - how.guards :] = wide[:, None]
         self.root = torch.linalg.cholesky(precision).transpose(2, 3)  # |root (x - c)|: distance
 
     def __getitem__(self, rows: Tensor) -> Mixture:
@@ -288,9 +324,9 @@ def resampled(unit: Tensor, log_w: Tensor, count: int, generator: torch.Generato
     shape = (len(unit), 1)
     start = torch.rand(shape, generator=generator, device=unit.device, dtype=unit.dtype)
     steps = torch.arange(count, device=unit.device)
-    chosen = torch.searchsorted(weight.cumsum(dim=1), (steps + start) / count)
-    chosen = chosen.clamp(max=unit.shape[1] - 1)
-    return unit.gather(1, chosen[:, :, None].expand(-1, -1, unit.shape[2]))
+    rows = torch.searchsorted(weight.cumsum(dim=1), (steps + start) / count)
+    rows = rows.clamp(max=unit.shape[1] - 1)
+    return unit.gather(1, rows[:, :, None].expand(-1, -1, unit.shape[2]))
 
 
 def exponent(log_l: Tensor, log_q: Tensor | float, least: float) -> Tensor:
