@@ -1,4 +1,4 @@
-"""Spectra as the teacher cleans them: x = E[clean flux | all pixels], the measured one included."""
+"""Spectra as the teacher cleans them: E[clean flux | all pixels], the measured one included."""
 
 from __future__ import annotations
 

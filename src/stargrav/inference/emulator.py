@@ -19,6 +19,7 @@ many values is the mean derivative of those near it (Hong 2009, Operations Resea
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Lock
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from stargrav.observation.simulate import median
 from stargrav.physics.grid import Library
 
 _POINTS = 2048  # label vectors whose spectra, or B-splines, are held at a time
+_FORWARD_MODE = Lock()  # torch counts the levels of differentiation over all threads
 _SPARE = 128  # pixels beside those seen to cross the median, among which it is sought
 _NEAR = 64  # share of the pixels, on either side, over which the median's derivative is averaged
 
@@ -174,7 +176,8 @@ class Emulator:
         def forward(direction: Tensor) -> tuple[Tensor, Tensor]:
             return torch.func.jvp(self.coefficients, (labels,), (direction,))
 
-        value, slope = torch.func.vmap(forward, out_dims=(None, 1))(along)
+        with _FORWARD_MODE:
+            value, slope = torch.func.vmap(forward, out_dims=(None, 1))(along)
         return value, slope
 
     def median_slopes(self, slopes: Tensor, pixels: list[Tensor]) -> Tensor:
