@@ -40,7 +40,7 @@ class Refinement:
 
     start: int = 1024  # best shared points that the first places are taken from
     near: float = 0.2  # exponent above which they serve as they are
-    descents: int = 8  # places that descend where they do not
+    descents: int = 32  # places that descend where they do not; few of them miss modes
     steps: int = 6  # of Levenberg-Marquardt
     kernels: int = 32
     guards: int = 8  # of these
