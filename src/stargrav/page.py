@@ -17,9 +17,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from stargrav.experiments.advice import GROUPS, missing_experiments, next_runs
-from stargrav.experiments.decisions import Proposition
 from stargrav.experiments.evidence import Evidence, Found, Walk, answer
 from stargrav.experiments.results import Result
+from stargrav.experiments.rules import Proposition
 from stargrav.experiments.verdicts import verdict_rows
 
 ABOUT_EFFICIENCY = (

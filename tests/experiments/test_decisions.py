@@ -15,18 +15,10 @@ from stargrav.experiments import evidence as evidence_module
 from stargrav.experiments import origins as origins_module
 from stargrav.experiments import registry
 from stargrav.experiments.advice import GROUPS, advice, missing_experiments, next_runs
-from stargrav.experiments.decisions import (
-    STAGES,
-    TREES,
-    Finding,
-    Leaf,
-    Node,
-    Origin,
-    Proposition,
-    Tree,
-)
+from stargrav.experiments.decisions import STAGES, TREES
 from stargrav.experiments.evidence import MISSING, MORE_STARS, Evidence, answer, branch, spanned
 from stargrav.experiments.flow import flow
+from stargrav.experiments.rules import Finding, Leaf, Node, Origin, Proposition, Tree
 from stargrav.experiments.spec import (
     FAIL,
     INCONCLUSIVE,

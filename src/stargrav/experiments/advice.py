@@ -11,9 +11,9 @@ from stargrav.experiments.decisions import (
     RISKS,
     STAGES,
     TREES,
-    Proposition,
 )
 from stargrav.experiments.evidence import MISSING, Evidence, Found, Walk, answer
+from stargrav.experiments.rules import Proposition
 
 GROUPS = {
     "Stages": STAGES,

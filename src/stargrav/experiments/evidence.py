@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 
 from stargrav.experiments import registry
-from stargrav.experiments.decisions import Finding, Leaf, Node, Proposition, Tree
 from stargrav.experiments.present import interval
 from stargrav.experiments.results import Result
+from stargrav.experiments.rules import Finding, Leaf, Node, Proposition, Tree
 from stargrav.experiments.spec import (
     FAIL,
     INCONCLUSIVE,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from stargrav.experiments.decisions import Leaf, Node
 from stargrav.experiments.evidence import MISSING, Evidence, Walk, branch
+from stargrav.experiments.rules import Leaf, Node
 from stargrav.experiments.spec import FAIL, INCONCLUSIVE, PASS
 from stargrav.plots.style import STYLE
 from stargrav.plots.tree import WIDTH, Exit, Question, height, tree
