@@ -88,7 +88,7 @@ def inputs(tmp_path_factory):
             extract_latents(of, network, readouts, to, level, draws, hashes=facts)
     folders["limits"] = root / "limits"
     folders["limits"].mkdir()
-    chosen = Limits(noise_levels=(1.0, 0.1), points=2**12, least_ess=50, neighbours=32)
+    chosen = Limits(noise_levels=(1.0,), points=2**12, least_ess=20, neighbours=32)
     noise = NoiseModel(INSTRUMENT)
     limits.write(folders["limits"], splits["test"], splits["train"], library(), noise, chosen)
     folders["students"] = root / "students"
