@@ -209,8 +209,10 @@ def test_next_says_what_is_decided_what_is_missing_and_what_to_run(
     folder = tmp_path / "artifacts" / "experiments" / "encoder_mlp"
     folder.mkdir(parents=True)
     gain = {"criterion": "r2[mlp] - r2[ridge] > 0", "value": 0.1, "low": 0.07, "high": 0.13}
+    gain["verdict"] = "pass"
     summary = {"experiment": "encoder_mlp", "programme": "distill", "verdict": "pass"}
-    summary |= {"metrics": {}, "criteria": [gain], "conditions": {"profile": "laptop"}}
+    far = {"fisher_ratio[mlp]": {"value": 1.2, "low": 1.1, "high": 1.3}}
+    summary |= {"metrics": far, "criteria": [gain], "conditions": {"profile": "laptop"}}
     (folder / "metrics.json").write_text(json.dumps(summary))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
