@@ -10,8 +10,9 @@ export MLFLOW_DISABLE_TELEMETRY := true
 run: .venv/installed
 	mlflow run . -e $(EXPERIMENT) --env-manager local --experiment-name $(PROGRAMME)
 
+# one thread for each of two workers: more would stand in each other's way
 test: .venv/installed
-	pytest
+	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/installed
 	ruff check .

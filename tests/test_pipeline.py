@@ -20,6 +20,9 @@ from stargrav.experiments import registry
 from stargrav.stages import MODULES
 
 ROOT = Path(__file__).parents[1]
+WHOLE_PIPELINE = 900  # seconds, at most, on a busy machine
+
+pytestmark = pytest.mark.timeout(WHOLE_PIPELINE)
 
 
 def test_stages_entry_points_and_parameters_agree():
@@ -188,7 +191,7 @@ class Clone:
 
     def run(self, *command, expect=0):
         process = self.start(*command)
-        output, _ = process.communicate(timeout=280)
+        output, _ = process.communicate(timeout=WHOLE_PIPELINE)
         assert process.returncode == expect, output
         return output
 
