@@ -39,7 +39,7 @@ PUBLISHED_VIT = 0.711  # R2 of the best published model at this noise, magnitude
         "r2_max[mag_22.5]": 0.2647,
         "r2_max[mag_23]": 0.0,
     },
-    needs=("limits",),
+    needs=("dataset", "limits"),
     figures=("limit_magnitude",),
 )
 def fisher_limit() -> Table:
@@ -61,7 +61,7 @@ def fisher_limit() -> Table:
         between("pull_spread_all[1]", 0.95, 1.05),
         at_least("rank_p[1]", 0.01),
     ],
-    needs=("limits",),
+    needs=("dataset", "limits"),
     figures=("predicted", "ranks", "sigma_snr"),
 )
 def bayes_limit() -> Table:
