@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from stargrav import settings
+from stargrav import pipeline, settings
 from stargrav.experiments import registry
 from stargrav.experiments.advice import GROUPS
 from stargrav.experiments.decisions import TREES
@@ -18,6 +18,7 @@ from stargrav.experiments.spec import matching
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = registry()
+GRAPH = pipeline.stages(ROOT)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,11 @@ def test_nothing_is_declared_for_experiments_that_do_not_exist():
     commands = (entry["command"].split() for entry in read("MLproject")["entry_points"].values())
     run = {words[-1] for words in commands if "run" in words}
     assert named | run <= set(EXPERIMENTS) and len(run) == len(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS.values(), ids=list(EXPERIMENTS))
+def test_what_an_experiment_reads_is_what_its_stage_depends_on(experiment):
+    assert set(experiment.needs) <= set(GRAPH[experiment.stage].needs)
 
 
 @pytest.mark.parametrize("profile", settings.PROFILES)

@@ -213,7 +213,7 @@ def student_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count =
         more_than("r2[flux,0.5] - r2[flux,1] - (r2[student,0.5] - r2[student,1])", 0.0),
         more_than("r2[flux,0.5] - r2[flux,1.5] - (r2[student,0.5] - r2[student,1.5])", 0.0),
     ],
-    needs=(*NEEDS, "latents@noise"),
+    needs=("dataset", "train@teacher", "latents@noise", "students"),
     figures=("scores", "shift"),
 )
 def noise_shift(stars: Count = 32_000) -> Table:
