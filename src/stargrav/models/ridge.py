@@ -5,8 +5,8 @@ On standardised features X and a centred label y the coefficients for a penalty 
     w = (X'X + alpha I)^-1 X'y    (Hoerl & Kennard 1970, Technometrics 12, 55);
 
 X'X, which takes nearly all the time where stars outnumber features, is the same for each alpha.
-It is summed over blocks of stars, so that features in float32 are never held twice. The penalty is
-the one that does best on validation stars.
+It is summed over blocks of stars, so that features in float32 are never held twice. Where features
+outnumber stars, X X' takes its place. The penalty is the one that does best on validation stars.
 """
 
 from __future__ import annotations
@@ -51,18 +51,9 @@ class SweptRidge(RegressorMixin, BaseEstimator):
         scale = np.sqrt(sum(((block - mean) ** 2).sum(axis=0) for block in _blocks(x)) / len(x))
         scale = np.where(scale > 0, scale, 1.0)
         centred = np.asarray(y, dtype=np.float64) - np.mean(y)
-        gram = np.zeros((x.shape[1], x.shape[1]))
-        moment = np.zeros(x.shape[1])
-        start = 0
-        for block in _blocks(x):
-            z = (block - mean) / scale
-            gram += z.T @ z
-            moment += z.T @ centred[start : start + len(z)]
-            start += len(z)
+        solved = _by_features if len(x) >= x.shape[1] else _by_stars
         best = np.inf
-        for alpha in self.alphas:
-            shifted = gram + alpha * np.eye(len(gram))
-            weights = cho_solve(cho_factor(shifted, overwrite_a=True), moment) / scale
+        for alpha, weights in solved(x, mean, scale, centred, self.alphas):
             intercept = float(np.mean(y) - mean @ weights)
             missed = float(np.mean((y_valid - self._predict(x_valid, weights, intercept)) ** 2))
             if missed < best:
@@ -77,6 +68,34 @@ class SweptRidge(RegressorMixin, BaseEstimator):
     @staticmethod
     def _predict(x: np.ndarray, weights: np.ndarray, intercept: float) -> np.ndarray:
         return np.concatenate([block @ weights for block in _blocks(x)]) + intercept
+
+
+def _by_features(
+    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, y: np.ndarray, alphas: Sequence[float]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Each penalty with the coefficients (f,) of the features as they come."""
+    gram = np.zeros((x.shape[1], x.shape[1]))
+    moment = np.zeros(x.shape[1])
+    start = 0
+    for block in _blocks(x):
+        z = (block - mean) / scale
+        gram += z.T @ z
+        moment += z.T @ y[start : start + len(z)]
+        start += len(z)
+    for alpha in alphas:
+        shifted = gram + alpha * np.eye(len(gram))
+        yield alpha, cho_solve(cho_factor(shifted, overwrite_a=True), moment) / scale
+
+
+def _by_stars(
+    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, y: np.ndarray, alphas: Sequence[float]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """The same where features outnumber stars, w = X' (X X' + alpha I)^-1 y."""
+    z = (np.asarray(x, dtype=np.float64) - mean) / scale
+    gram = z @ z.T
+    for alpha in alphas:
+        shifted = gram + alpha * np.eye(len(gram))
+        yield alpha, z.T @ cho_solve(cho_factor(shifted, overwrite_a=True), y) / scale
 
 
 def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
