@@ -6,6 +6,7 @@ import pytest
 from stargrav.experiments import shortcut
 from stargrav.experiments.inputs import Part, Parts
 from stargrav.experiments.steps import Bench, bench
+from stargrav.models.ridge import SweptRidge
 
 
 def parts(tell, seed=0, sizes=(120, 60, 60), width=80):
@@ -29,17 +30,11 @@ def on_the_bench(inputs):
 
 def test_residuals_of_training_stars_come_from_models_that_have_not_seen_them(monkeypatch):
     """A nearly exact fit of as many features as stars would leave nothing over."""
-    monkeypatch.setattr(shortcut, "SweptRidge", lambda alphas=(1e-6,): _Ridge(alphas))
+    monkeypatch.setattr(shortcut, "SweptRidge", lambda alphas=(1e-6,): SweptRidge(alphas))
     seen = parts(tell=1e-9)
     _, left = shortcut._taken_out(seen, folds=5)
     for part in (left.train, left.test):
         assert part.stars[shortcut.RESIDUAL].var() > 0.9 * part.stars["log_g"].var()
-
-
-def _Ridge(alphas):
-    from stargrav.models.ridge import SweptRidge
-
-    return SweptRidge(alphas)
 
 
 def test_what_the_error_tells_is_taken_out():

@@ -1,6 +1,7 @@
 """Training of encoder and head together."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -28,8 +29,6 @@ def network():
 
 @pytest.fixture
 def spectra():
-    import pandas as pd
-
     rng = np.random.default_rng(2)
     labels = rng.uniform(size=(STARS, len(LABELS)))
     flux = (1 - labels[:, 1:2] * np.exp(-((np.arange(PIXELS) - 30) ** 2) / 50)).astype(np.float32)

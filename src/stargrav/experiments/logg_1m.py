@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stargrav.errors import InputError
-from stargrav.experiments.spec import at_least, between, experiment
+from stargrav.experiments.spec import at_least, at_most, between, experiment
 from stargrav.experiments.steps import current, over
 from stargrav.experiments.table import Prediction, Score, Table
 from stargrav.inference.limits import prior_variance, read_limits, read_magnitudes
@@ -57,9 +57,10 @@ def fisher_limit() -> Table:
     claim="The exact posterior over the library is calibrated, and so is the R2 that none passes",
     accept=[
         at_least("min(min_ess[*])", 100),
-        between("pull_spread[1]", 0.9, 1.1),
-        between("pull_spread_all[1]", 0.95, 1.05),
-        at_least("rank_p[1]", 0.01),
+        between("pull_spread[1]", 0.95, 1.05),
+        at_least("min(pull_spread_all[*])", 0.95),
+        at_most("max(pull_spread_all[*])", 1.05),
+        at_least("min(rank_p[*])", 0.01),
     ],
     needs=("dataset", "limits"),
     figures=("predicted", "ranks", "sigma_snr"),

@@ -44,7 +44,7 @@ from stargrav.training.distillation import train_student
 from stargrav.training.fit import Plan
 
 READOUT = ("enc_pre_latent", "seg_mean_8")
-NEEDS = ("dataset", "train@teacher", "latents@base", "students")
+NEEDS = ("dataset", "train@teacher", "latents@base", "limits", "students")
 BUDGETS = {"1k": 1_000, "5k": 5_000, "10k": 10_000, "all": None}
 LEVELS = (0.0, 0.1, 0.5, 1.0, 1.5)
 MIDDLE = 0.5
@@ -213,7 +213,7 @@ def student_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count =
         more_than("r2[flux,0.5] - r2[flux,1] - (r2[student,0.5] - r2[student,1])", 0.0),
         more_than("r2[flux,0.5] - r2[flux,1.5] - (r2[student,0.5] - r2[student,1.5])", 0.0),
     ],
-    needs=("dataset", "train@teacher", "latents@noise", "students"),
+    needs=("dataset", "train@teacher", "latents@noise", "limits", "students"),
     figures=("scores", "shift"),
 )
 def noise_shift(stars: Count = 32_000) -> Table:

@@ -1,11 +1,8 @@
 """The served model: from measured spectra to a label, teacher, pooling and head in one.
 
 Training spectra are divided by the median of their noise-free flux, which nobody can measure:
-here the median of the denoised flux takes its place. On the 1000 valid stars of the `laptop`
-profile (magnitude 21.5, noise level 1) `encoder_mlp` has R2(log g) .548 with the noise-free
-median, .536 so and .523 with the median of the noisy flux, whose .6 % of scatter and .3 % of bias
-move log g by .24 dex rms. What the scores of the experiments owe to the noise-free median is thus
-not served.
+here the median of the denoised flux takes its place, which errs less than that of the noisy flux.
+What the scores of the experiments owe to the noise-free median is thus not served.
 
 Its folder holds `teacher/` and `head/` as `models` stores them, and `reads.json`: which layer and
 pooling the head reads, and the label it gives. MLflow loads it through `_load_pyfunc`.
