@@ -1,6 +1,8 @@
 """The arrows between the modules, and the sizes that keep them readable."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,14 @@ def test_functions_of_experiments_are_short(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < LONGEST_EXPERIMENT, node.name
+
+
+def test_an_experiment_that_trains_nothing_imports_no_training():
+    """Each of dozens of stages is a process of its own; these libraries take seconds to import."""
+    code = "import sys, stargrav.experiments as e, stargrav.experiments.run; e.registry()"
+    shown = "print(*{'lightning', 'skops'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}; {shown}"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

@@ -35,6 +35,22 @@ def test_profile_overrides_base_and_command_line_overrides_both(params):
     assert (chosen.profile, chosen.teacher.epochs) == ("laptop", 3)
 
 
+def test_an_experiment_has_its_profiles_among_its_parameters(params):
+    given = {"alpha": 1.0, "stars": 9, "quick": {"stars": 3}, "full": {"alpha": 2.0}}
+    path = params(profile="laptop", experiments={"one": given, "two": {}})
+    for profile, expected in {
+        "quick": {"alpha": 1.0, "stars": 3},
+        "laptop": {"alpha": 1.0, "stars": 9},
+        "full": {"alpha": 2.0, "stars": 9},
+    }.items():
+        assert settings.load(path, {"profile": profile}).experiments == {
+            "one": expected,
+            "two": {},
+        }
+    chosen = settings.load(path, {"profile": "quick", "experiments.one.stars": "5"})
+    assert chosen.experiments["one"] == {"alpha": 1.0, "stars": 5}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [

@@ -159,9 +159,9 @@ def load(path: Path, overrides: dict[str, str] | None = None) -> Settings:
             raise InputError(path, f"profiles.{name}", "an unknown profile", ", ".join(PROFILES))
         _require_mapping(path, f"profiles.{name}", profiles[name] or {})
     for name in PROFILES:  # a mistake in a profile is told before it is used
-        _validate(path, _merge(raw, profiles.get(name) or {}), prefix=f"profiles.{name}.")
+        _validate(path, _of_profile(raw, profiles, name), prefix=f"profiles.{name}.")
     profile = str(overrides.get("profile", raw.get("profile", "laptop")))
-    merged = _merge(raw, profiles.get(profile) or {})
+    merged = _of_profile(raw, profiles, profile)
     for key, text in overrides.items():
         _set(merged, key, text)
     merged["profile"] = profile
@@ -216,6 +216,23 @@ def _read(path: Path) -> dict[str, Any]:
 def _require_mapping(path: Path, field: str, value: object) -> None:
     if not isinstance(value, dict):
         raise InputError(path, field, repr(value), "keys and values")
+
+
+def _of_profile(raw: dict[str, Any], profiles: dict[str, Any], profile: str) -> dict[str, Any]:
+    """What holds for a profile; an experiment has its profiles among its own parameters."""
+    merged = _merge(raw, profiles.get(profile) or {})
+    experiments = merged.get("experiments")
+    if isinstance(experiments, dict):
+        merged["experiments"] = {
+            name: _flat(given, profile) if isinstance(given, dict) else given
+            for name, given in experiments.items()
+        }
+    return merged
+
+
+def _flat(given: dict[str, Any], profile: str) -> dict[str, Any]:
+    always = {key: value for key, value in given.items() if key not in PROFILES}
+    return {**always, **(given.get(profile) or {})}
 
 
 def _merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from stargrav.experiments.tune import tune_lgbm, tune_mlp
 from stargrav.inference.latents import extract_latents
 from stargrav.models.probes import lightgbm
 from stargrav.training import objectives
-from stargrav.training.fit import Plan
 from stargrav.training.objectives import (
     UNTUNED_HEAD,
     UNTUNED_TREES,
@@ -32,6 +31,7 @@ from stargrav.training.objectives import (
     head_settings,
     trees,
 )
+from stargrav.training.plan import Plan
 
 HEADS = {"trials": 3, "search_epochs": 3, "epochs": 4}
 TREES = {"trials": 3, "rounds": 60}

@@ -7,7 +7,7 @@ import torch
 
 from stargrav.models.student import MlpStudent
 from stargrav.training.distillation import DistillationTask, train_student
-from stargrav.training.fit import Plan
+from stargrav.training.plan import Plan
 
 SIZES = {"widths": (32,), "dropout": 0.0}
 SAME = ["epoch", "train_loss", "valid_loss", "valid_r2"]

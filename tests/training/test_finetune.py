@@ -12,7 +12,7 @@ from stargrav.labels import LABELS
 from stargrav.models.heads import MlpHead
 from stargrav.spectrum import Spectra
 from stargrav.training.finetune import EncoderRegressor, train_encoder
-from stargrav.training.fit import Plan
+from stargrav.training.plan import Plan
 
 READOUT = ("enc_pre_latent", "seg_mean_8")
 STARS, PIXELS = 48, 64

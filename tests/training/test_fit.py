@@ -12,8 +12,9 @@ from stargrav.errors import InputError
 from stargrav.models.heads import MlpHead
 from stargrav.training.batches import TensorBatches
 from stargrav.training.device import device
-from stargrav.training.fit import CHECKPOINT, Plan, fit
+from stargrav.training.fit import CHECKPOINT, fit
 from stargrav.training.head import train_head
+from stargrav.training.plan import Plan
 from stargrav.training.tasks import RegressionTask
 from stargrav.training.teacher import train_teacher
 

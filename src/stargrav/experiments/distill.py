@@ -34,8 +34,7 @@ from stargrav.models.blindspot import LAYERS
 from stargrav.models.probes import lightgbm, ols, principal_ridge, ridge
 from stargrav.models.ridge import SweptRidge
 from stargrav.training.device import device
-from stargrav.training.finetune import train_encoder
-from stargrav.training.fit import Plan
+from stargrav.training.plan import Plan
 
 POOLINGS = ("global_mean", "mean_max", "seg_mean_8", "seg_mean_16")
 LEVELS = (0.0, 0.1, 0.5, 1.0)
@@ -229,6 +228,8 @@ def _trained_on(
     frozen: Fitted, seen: Parts, plan: Plan, batch_size: int, rates: Mapping[str, float]
 ) -> Fitted:
     """Train encoder and head further, from where the head was trained on stored latents."""
+    from stargrav.training.finetune import train_encoder
+
     found = current()
     plan = replace(plan, seed=found.seed, accelerator=found.accelerator)
     teacher = models.load(found.inputs.folder("train@teacher"))

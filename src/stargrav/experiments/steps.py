@@ -23,8 +23,7 @@ from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import limit_scores, regression_scores
 from stargrav.models.ridge import SweptRidge
 from stargrav.training.device import device
-from stargrav.training.fit import Plan
-from stargrav.training.head import train_head
+from stargrav.training.plan import Plan
 
 __all__ = ["Mlp", "fit", "latents", "over", "predict", "score", "spectra", "training_sizes"]
 
@@ -231,6 +230,8 @@ def _train(
     model: Mlp, train: Part, valid: Part, target: str
 ) -> tuple[Predicts, Sequence[Mapping[str, float]]]:
     """Train a network; interrupted and called again, it goes on where it was."""
+    from stargrav.training.head import train_head
+
     found = _BENCH.get()
     settings = asdict(model)
     fresh = None

@@ -40,8 +40,7 @@ from stargrav.models.heads import Standardised
 from stargrav.models.probes import lightgbm
 from stargrav.models.ridge import SweptRidge
 from stargrav.training.device import device
-from stargrav.training.distillation import train_student
-from stargrav.training.fit import Plan
+from stargrav.training.plan import Plan
 
 READOUT = ("enc_pre_latent", "seg_mean_8")
 NEEDS = ("dataset", "train@teacher", "latents@base", "limits", "students")
@@ -311,6 +310,8 @@ def _train(
     **sizes: Sequence[int],
 ) -> tuple[Standardised, pd.DataFrame]:
     """A student, trained as the stored one of its kind was but for what is named."""
+    from stargrav.training.distillation import train_student
+
     found = current()
     config = models.read_config(found.inputs.folder("students") / kind)
     settings = {**config["settings"], **sizes}

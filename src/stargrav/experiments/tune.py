@@ -17,7 +17,6 @@ from stargrav.experiments.inputs import Parts
 from stargrav.experiments.spec import Count, Noise, at_least, experiment
 from stargrav.experiments.steps import Mlp, current, fit, latents, over, score, spectra
 from stargrav.experiments.table import Table
-from stargrav.training.fit import Plan
 from stargrav.training.objectives import (
     UNTUNED_HEAD,
     UNTUNED_TREES,
@@ -27,6 +26,7 @@ from stargrav.training.objectives import (
     head_settings,
     trees,
 )
+from stargrav.training.plan import Plan
 from stargrav.training.search import Found, Objective, search
 
 Rounds = Annotated[int, Field(ge=UNTUNED_TREES["trees"])]

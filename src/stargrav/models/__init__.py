@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import skops.io
 from lightgbm import Booster, LGBMRegressor
 from safetensors import SafetensorError
 from sklearn.base import BaseEstimator
@@ -71,6 +70,8 @@ def save(model: nn.Module | BaseEstimator, folder: Path, **facts: Any) -> None:
         config = {"kind": "lightgbm", "name": type(model).__name__}
         _write(folder / _FILES["lightgbm"], lambda p: model.booster_.save_model(p))
     else:
+        import skops.io  # takes seconds, and few need it
+
         config = {"kind": "sklearn", "name": type(model).__name__}
         _write(folder / _FILES["sklearn"], lambda p: skops.io.dump(model, p))
     text = json.dumps({**config, "facts": facts}, indent=2)
@@ -96,6 +97,8 @@ def load(folder: Path) -> nn.Module | BaseEstimator | Booster:
     try:
         if kind == "lightgbm":
             return Booster(model_file=str(path))
+        import skops.io
+
         return skops.io.load(path)
     except Exception as error:
         raise InputError(path, "model", first_line(error), f"a {kind} model") from error

@@ -19,7 +19,7 @@ from stargrav.settings import Students
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
 from stargrav.training.distillation import train_student
-from stargrav.training.fit import Plan
+from stargrav.training.plan import Plan
 
 READOUT = ("enc_pre_latent", "seg_mean_8")
 KINDS = {"mlp": "widths", "conv": "channels"}  # student -> the setting that says its size

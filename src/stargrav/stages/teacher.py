@@ -21,7 +21,7 @@ from stargrav.data import store
 from stargrav.data.loader import NoisySpectra
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
-from stargrav.training.fit import Plan
+from stargrav.training.plan import Plan
 from stargrav.training.teacher import train_teacher
 
 HISTORY = "history.csv"

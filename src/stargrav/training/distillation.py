@@ -23,7 +23,8 @@ from torch import Tensor
 from stargrav import models
 from stargrav.models.heads import Standardised
 from stargrav.training.batches import TensorBatches
-from stargrav.training.fit import Plan, fit
+from stargrav.training.fit import fit
+from stargrav.training.plan import Plan
 from stargrav.training.tasks import RegressionTask
 
 VALID_BATCH = 1024

@@ -23,7 +23,8 @@ from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.heads import MlpHead
 from stargrav.models.pooling import pool
 from stargrav.training.batches import TensorBatches
-from stargrav.training.fit import Plan, fit
+from stargrav.training.fit import fit
+from stargrav.training.plan import Plan
 from stargrav.training.tasks import RegressionTask
 
 VALID_BATCH = 128

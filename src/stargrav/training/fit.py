@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import numpy as np
@@ -31,41 +31,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from stargrav.training.batches import Batches
 from stargrav.training.device import device
+from stargrav.training.plan import MODES, Plan
 from stargrav.training.tasks import Task
 
 CHECKPOINT = "training.ckpt"
-MODES = {"valid_loss": "min", "valid_r2": "max"}
 PLATEAU_FACTOR = 0.5
 SECONDS_BETWEEN_LINES = 5.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a network is trained.
-
-    Args:
-        epochs: at most so many.
-        schedule: of the learning rate: `plateau` halves it when the monitored metric has not
-            improved for `plateau_patience` epochs, `cosine` lets it fall to zero in a half wave,
-            step by step.
-        monitor: metric that chooses the best weights: `valid_loss` or `valid_r2`.
-        patience: stop after so many epochs without improvement.
-        plateau_patience: see `schedule`.
-        precision: Lightning's name: `32-true` or `bf16-mixed`.
-        accelerator: `auto`, `cpu` or `gpu`.
-        seed: of order, noise and dropout.
-        progress: name under which progress is shown; none is shown without it.
-    """
-
-    epochs: int
-    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
-    monitor: Literal["valid_loss", "valid_r2"] = "valid_loss"
-    patience: int = 15
-    plateau_patience: int = 3
-    precision: str = "32-true"
-    accelerator: str = "auto"
-    seed: int = 42
-    progress: str | None = None
 
 
 def fit(

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from stargrav.models.heads import MlpHead
 from stargrav.training.batches import Batches, TensorBatches
-from stargrav.training.fit import Plan, fit
+from stargrav.training.fit import fit
+from stargrav.training.plan import Plan
 from stargrav.training.tasks import RegressionTask
 
 BATCH_SIZE = 256

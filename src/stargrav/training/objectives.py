@@ -18,8 +18,7 @@ from lightgbm.callback import CallbackEnv
 from optuna.trial import Trial
 
 from stargrav.models.probes import lightgbm
-from stargrav.training.fit import Plan
-from stargrav.training.head import train_head
+from stargrav.training.plan import Plan
 from stargrav.training.search import report
 
 Labelled = tuple[np.ndarray, np.ndarray]  # (n, f) features and (n,) labels in their unit
@@ -65,6 +64,8 @@ class HeadObjective:
         Raises:
             optuna.TrialPruned: it falls behind, or its loss is not finite.
         """
+        from stargrav.training.head import train_head
+
         trial.suggest_int("depth", 1, 3)
         trial.suggest_categorical("width", [64, 128, 256, 512])
         trial.suggest_categorical("taper", [1, 2, 4])

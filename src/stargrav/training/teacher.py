@@ -11,7 +11,8 @@ import torch
 
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.training.batches import Batches
-from stargrav.training.fit import Plan, fit
+from stargrav.training.fit import fit
+from stargrav.training.plan import Plan
 from stargrav.training.tasks import DenoiserTask
 
 

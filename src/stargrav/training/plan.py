@@ -1,0 +1,41 @@
+"""How a network is trained, as plain settings.
+
+They stand apart from the training itself (`training.fit`), whose library takes seconds to import:
+an experiment that trains nothing does without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+MODES = {"valid_loss": "min", "valid_r2": "max"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network is trained.
+
+    Args:
+        epochs: at most so many.
+        schedule: of the learning rate: `plateau` halves it when the monitored metric has not
+            improved for `plateau_patience` epochs, `cosine` lets it fall to zero in a half wave,
+            step by step.
+        monitor: metric that chooses the best weights: `valid_loss` or `valid_r2`.
+        patience: stop after so many epochs without improvement.
+        plateau_patience: see `schedule`.
+        precision: Lightning's name: `32-true` or `bf16-mixed`.
+        accelerator: `auto`, `cpu` or `gpu`.
+        seed: of order, noise and dropout.
+        progress: name under which progress is shown; none is shown without it.
+    """
+
+    epochs: int
+    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
+    monitor: Literal["valid_loss", "valid_r2"] = "valid_loss"
+    patience: int = 15
+    plateau_patience: int = 3
+    precision: str = "32-true"
+    accelerator: str = "auto"
+    seed: int = 42
+    progress: str | None = None
