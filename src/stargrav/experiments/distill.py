@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 
 from stargrav import models
-from stargrav.experiments.inputs import Parts
+from stargrav.experiments.inputs import NEEDS, Parts
 from stargrav.experiments.spec import (
     Count,
     Fraction,
@@ -31,6 +31,7 @@ from stargrav.experiments.steps import (
 )
 from stargrav.experiments.table import Table
 from stargrav.models.blindspot import LAYERS
+from stargrav.models.pooling import READOUT
 from stargrav.models.probes import lightgbm, ols, principal_ridge, ridge
 from stargrav.models.ridge import SweptRidge
 from stargrav.training.device import device
@@ -40,7 +41,6 @@ POOLINGS = ("global_mean", "mean_max", "seg_mean_8", "seg_mean_16")
 LEVELS = (0.0, 0.1, 0.5, 1.0)
 DIMENSIONS = (16, 32, 64, 128)
 SIZES = (1_000, 32_000, 100_000)
-NEEDS = ("dataset", "train@teacher", "latents@base", "limits")
 
 
 @experiment(
@@ -93,7 +93,7 @@ def noise_robustness(stars: Count = 32_000) -> Table:
     @cache
     def seen(source: str, level: float) -> Parts:
         if source == "latent":
-            return latents("enc_pre_latent", "seg_mean_8", level, stars=stars, draws=1)
+            return latents(*READOUT, level, stars=stars, draws=1)
         return spectra("flux", noise_level=level, stars=stars)
 
     @cache
@@ -115,7 +115,7 @@ def noise_robustness(stars: Count = 32_000) -> Table:
 )
 def latent_dim(alpha: NonNegative = 1e-3, noise_level: Noise = 1.0) -> Table:
     """Ridge on the leading principal components of enc_pre_latent + seg_mean_8."""
-    z = latents("enc_pre_latent", "seg_mean_8", noise_level)
+    z = latents(*READOUT, noise_level)
     width = z.train.features.shape[-1]
     probes = {str(n): principal_ridge(n, alpha) for n in DIMENSIONS if n < width}
     table = over(dimensions={**probes, "full": ridge(alpha)})
@@ -180,7 +180,7 @@ def encoder_mlp(
     noise_level: Noise = 1.0,
 ) -> Table:
     """log g from enc_pre_latent + seg_mean_8, by Ridge and by a network on the same latents."""
-    z = latents("enc_pre_latent", "seg_mean_8", noise_level)
+    z = latents(*READOUT, noise_level)
     mlp = Mlp(
         widths, dropout, learning_rate, weight_decay, batch_size, epochs, patience, fresh_noise
     )
@@ -210,7 +210,7 @@ def finetune_encoder(
 
     Noise is drawn anew in each epoch; the statistics of the batch norm stay as they are.
     """
-    z = latents("enc_pre_latent", "seg_mean_8", noise_level)
+    z = latents(*READOUT, noise_level)
     table = over(model={"frozen": False, "finetuned": True})
     frozen = fit(Mlp(), z.train, z.valid)
     for case in table:

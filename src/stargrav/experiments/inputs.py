@@ -22,6 +22,7 @@ from stargrav.inference.latents import read_latents, read_manifest
 from stargrav.inference.limits import read_limits
 from stargrav.labels import LABELS
 
+NEEDS = ("dataset", "train@teacher", "latents@base", "limits")  # of most experiments
 COLUMNS = (*LABELS, "mag", "snr")  # of the stars, where the data set has them
 
 

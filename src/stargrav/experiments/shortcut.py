@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.model_selection import KFold
 
 from stargrav import models
-from stargrav.experiments.inputs import Part, Parts
+from stargrav.experiments.inputs import NEEDS, Part, Parts
 from stargrav.experiments.spec import (
     Count,
     NonNegative,
@@ -40,12 +40,11 @@ from stargrav.experiments.table import Score, Table
 from stargrav.inference.latents import read_out
 from stargrav.metrics.estimate import Estimate, bootstrap
 from stargrav.metrics.regression import variance_share
+from stargrav.models.pooling import READOUT
 from stargrav.models.probes import lightgbm, ridge
 from stargrav.models.ridge import SweptRidge
 from stargrav.training.device import device
 
-READOUT = ("enc_pre_latent", "seg_mean_8")
-NEEDS = ("dataset", "train@teacher", "latents@base", "limits")
 ERRORS = ("noiseless", "observed")
 RESIDUAL = "log_g left"
 TEACHERS = {"noiseless": "teacher", "observed": "teacher_observed"}

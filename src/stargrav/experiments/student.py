@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from stargrav import models
-from stargrav.experiments.inputs import Part, Parts
+from stargrav.experiments.inputs import NEEDS, Part, Parts
 from stargrav.experiments.spec import Count, NonNegative, at_least, at_most, experiment, more_than
 from stargrav.experiments.steps import (
     Fitted,
@@ -37,13 +37,12 @@ from stargrav.metrics.estimate import Estimate
 from stargrav.metrics.latents import dimension_errors, latent_scores
 from stargrav.metrics.regression import regression_scores
 from stargrav.models.heads import Standardised
+from stargrav.models.pooling import READOUT
 from stargrav.models.probes import lightgbm
 from stargrav.models.ridge import SweptRidge
 from stargrav.training.device import device
 from stargrav.training.plan import Plan
 
-READOUT = ("enc_pre_latent", "seg_mean_8")
-NEEDS = ("dataset", "train@teacher", "latents@base", "limits", "students")
 BUDGETS = {"1k": 1_000, "5k": 5_000, "10k": 10_000, "all": None}
 LEVELS = (0.0, 0.1, 0.5, 1.0, 1.5)
 MIDDLE = 0.5
@@ -58,7 +57,7 @@ FEWEST = 20  # stars of an interval that is scored by itself
         at_least("max(cosine[mlp], cosine[conv])", 0.9),
         at_most("max(gap[mlp], gap[conv])", 0.1),
     ],
-    needs=NEEDS,
+    needs=(*NEEDS, "students"),
     figures=("losses", "match"),
 )
 def student() -> Table:
@@ -88,7 +87,7 @@ def student() -> Table:
         at_least("r2[student,ridge] - r2[flux,ridge]", 0.0),
         at_least("r2[student,lightgbm] - r2[flux,lightgbm]", 0.0),
     ],
-    needs=NEEDS,
+    needs=(*NEEDS, "students"),
     figures=("scores",),
 )
 def student_probe(stars: Count = 32_000, leaves: Count = 15, trees: Count = 50) -> Table:
@@ -113,7 +112,7 @@ def student_probe(stars: Count = 32_000, leaves: Count = 15, trees: Count = 50) 
             0.0,
         ),
     ],
-    needs=NEEDS,
+    needs=(*NEEDS, "students"),
     figures=("losses", "match", "scores"),
 )
 def student_plus(factor: Count = 2, draws: Count = 1) -> Table:
@@ -147,7 +146,7 @@ def student_plus(factor: Count = 2, draws: Count = 1) -> Table:
     plan="distill joint",
     claim="A label loss beside distillation gains log g over distillation and a probe",
     accept=[more_than("r2[chosen] - r2[0]", 0.0)],
-    needs=NEEDS,
+    needs=(*NEEDS, "students"),
     figures=("losses", "scores"),
 )
 def student_joint(
@@ -180,7 +179,7 @@ def student_joint(
     plan="distill 3.1",
     claim="End to end the student is no worse than the best model on noisy or denoised flux",
     accept=[at_least("r2[student] - max(r2[flux], r2[denoised])", 0.0)],
-    needs=NEEDS,
+    needs=(*NEEDS, "students"),
     figures=("intervals", "scores"),
 )
 def student_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count = 4) -> Table:
@@ -241,7 +240,7 @@ def noise_shift(stars: Count = 32_000) -> Table:
         more_than("r2[student,1k] - r2[flux,1k]", 0.0),
         more_than("r2[student,5k] - r2[flux,5k]", 0.0),
     ],
-    needs=NEEDS,
+    needs=(*NEEDS, "students"),
     figures=("scores", "sizes"),
 )
 def sample_efficiency(stars: Count = 32_000) -> Table:

@@ -13,10 +13,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from stargrav.experiments.inputs import Parts
+from stargrav.experiments.inputs import NEEDS, Parts
 from stargrav.experiments.spec import Count, Noise, at_least, experiment
 from stargrav.experiments.steps import Mlp, current, fit, latents, over, score, spectra
 from stargrav.experiments.table import Table
+from stargrav.models.pooling import READOUT
 from stargrav.training.objectives import (
     UNTUNED_HEAD,
     UNTUNED_TREES,
@@ -31,8 +32,6 @@ from stargrav.training.search import Found, Objective, search
 
 Rounds = Annotated[int, Field(ge=UNTUNED_TREES["trees"])]
 
-READOUT = ("enc_pre_latent", "seg_mean_8")
-NEEDS = ("dataset", "train@teacher", "latents@base", "limits")
 WARMUP_EPOCHS, WARMUP_ROUNDS = 4, 15  # before a trial may be given up
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SEGMENTS = "seg_mean_"
+READOUT = ("enc_pre_latent", "seg_mean_8")  # layer and pooling of the main job
 
 
 def pool(layer: Tensor, pooling: str) -> Tensor:

@@ -15,13 +15,13 @@ from stargrav import models
 from stargrav.data.loader import Clean
 from stargrav.inference.draws import pixels
 from stargrav.inference.latents import read_latents, read_manifest
+from stargrav.models.pooling import READOUT
 from stargrav.settings import Students
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
 from stargrav.training.distillation import train_student
 from stargrav.training.plan import Plan
 
-READOUT = ("enc_pre_latent", "seg_mean_8")
 KINDS = {"mlp": "widths", "conv": "channels"}  # student -> the setting that says its size
 HISTORY = "history.csv"
 
