@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from stargrav.data import validate
+from stargrav.data.tables import read_frame
 from stargrav.errors import InputError, first_line
 from stargrav.labels import LABELS
 from stargrav.observation.instrument import PFS_MR
@@ -280,7 +281,7 @@ def _stars(file: h5py.File, path: Path, count: int) -> pd.DataFrame:
     if STARS not in file:
         raise InputError(path, STARS, "no such data set", "a pandas table of the labels")
     try:
-        stars = pd.read_hdf(path, STARS)
+        stars = read_frame(file[STARS])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(path, STARS, first_line(error), "a pandas table") from error
     for label in LABELS:
@@ -290,7 +291,7 @@ def _stars(file: h5py.File, path: Path, count: int) -> pd.DataFrame:
         validate.finite(stars[[label]].to_numpy(dtype=float), path, f"{STARS}/{label}")
     if len(stars) != count:
         raise InputError(path, STARS, f"{len(stars)} rows", f"{count}, one for every spectrum")
-    return stars.reset_index(drop=True)
+    return stars
 
 
 def _map(data: h5py.Dataset, path: Path) -> np.ndarray:
