@@ -54,7 +54,7 @@ def synthesize(
     processes = min(os.cpu_count() or 1, len(stars))
     make = partial(synthesis.Synthesizer, grid, own)
     computed = nodes.spectra(stars, processes, make)
-    flux = np.stack(list(tqdm(computed, total=len(stars), unit="spectrum")))
+    flux = np.stack(list(tqdm(computed, total=len(stars), unit="spectrum", disable=None)))
     if resolution is not None:
         flux = broaden(grid, flux, np.inf, resolution)
     inside = (grid >= low) & (grid <= high)
@@ -106,7 +106,7 @@ def simulate(
     rng = np.random.default_rng(seed)
     stars = draw_stars(count, magnitude, library.ranges, rng, **given)
     simulator = Simulator(library, error=error)
-    with tqdm(total=count, unit="spectrum", leave=False) as bar:
+    with tqdm(total=count, unit="spectrum", leave=False, disable=None) as bar:
         stars = write_dataset(out, simulator, stars, seed, {"seed": seed}, bar.update)
     snr = f"median SNR {stars['snr'].median():.2f}"
     print(f"{out}: {count} spectra, {len(simulator.wave)} pixels, {snr}")

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stargrav.errors import InputError
+from stargrav.inference import latents
 from stargrav.inference.latents import MANIFEST, extract_latents, read_latents
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.pooling import pool
@@ -90,6 +91,45 @@ def test_each_draw_has_the_observed_error_of_its_own_noise(teacher, tmp_path):
         with torch.inference_mode():
             expected = pool(teacher.layers(*pair, [layer])[layer], pooling)
         assert np.allclose(found[draw], expected, atol=1e-5)
+
+
+def test_an_interrupted_extraction_goes_on_where_it_was(teacher, splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(latents, "NOTED", 2)
+    arguments = (splits, teacher, READOUTS)
+    settings = {"draws": 2, "seed": 7, "batch_size": 2}
+    extract_latents(*arguments, tmp_path / "whole", **settings)
+    passes = []
+
+    def interrupted(rows):
+        passes.append(rows)
+        if len(passes) == 11:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_latents(*arguments, tmp_path / "twice", **settings, progress=interrupted)
+    assert not list((tmp_path / "twice").glob("[!.]*"))
+    again = []
+    extract_latents(*arguments, tmp_path / "twice", **settings, progress=again.append)
+    assert again[0] == 2 * 4 * 2  # two notes of two passes of two spectra, in two draws
+    assert sum(again) == 2 * 16
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "twice").iterdir())
+    for name in names:
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes()
+
+
+def test_another_extraction_is_not_gone_on_with(teacher, splits, tmp_path, monkeypatch):
+    monkeypatch.setattr(latents, "NOTED", 1)
+
+    def interrupted(rows):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract_latents(splits, teacher, READOUTS, tmp_path / "a", seed=1, progress=interrupted)
+    extract_latents(splits, teacher, READOUTS, tmp_path / "a", seed=2)
+    extract_latents(splits, teacher, READOUTS, tmp_path / "b", seed=2)
+    found, expected = (read_latents(tmp_path / k, *READOUTS[0], "train") for k in "ab")
+    assert np.array_equal(found, expected)
 
 
 def test_noiseless_latents_are_alike_in_all_draws(teacher, splits, tmp_path):

@@ -6,7 +6,8 @@ the seed and the star's id, whatever the batch size. (The teacher's validation b
 `data.loader`.) With `observed` errors each draw has the error estimated from it.
 
 Stored are, for each split, layer and pooling, an array (draws n, d) as .npy, draw after draw, and
-`manifest.json`: what was read out of what, and how.
+`manifest.json`: what was read out of what, and how. The arrays grow under other names; what an
+interrupted pass has done is noted beside them every few thousand spectra, and kept.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.pooling import pool, size
 from stargrav.spectrum import Spectra
 
-MANIFEST = "manifest.json"
+MANIFEST, DONE = "manifest.json", ".done.json"
 BATCH_SIZE = 32
+NOTED = 64  # passes between two notes of what is done
 
 
 def extract_latents(
@@ -45,6 +47,8 @@ def extract_latents(
     progress: Callable[[int], object] | None = None,
 ) -> dict[str, Any]:
     """Read latents out of a teacher and store them.
+
+    Interrupted and called again with the same arguments, it goes on where it was.
 
     Args:
         splits: name -> spectra.
@@ -75,30 +79,46 @@ def extract_latents(
         **(hashes or {}),
     }
     teacher = teacher.to(device).eval()
+    done = _done(folder, manifest)
     for name, spectra in splits.items():
+        start = done.get(name, 0)
+        if progress is not None:
+            progress(start * counts[name])
         shapes = {
             (layer, pooling): (counts[name] * len(spectra), size(pooling, teacher.channels))
             for layer, pooling in readouts
         }
         arrays = {
             pair: np.lib.format.open_memmap(
-                _aside(_path(folder, *pair, name)), mode="w+", dtype=np.float32, shape=shape
+                _aside(_path(folder, *pair, name)),
+                mode="r+" if start else "w+",
+                dtype=np.float32,
+                shape=shape,
             )
             for pair, shape in shapes.items()
         }
-        for rows, latents in _passes(
-            spectra, teacher, readouts, noise_level, counts[name], seed, batch_size, device
-        ):
+        passes = _passes(
+            spectra, teacher, readouts, noise_level, counts[name], seed, batch_size, device, start
+        )
+        for number, (stop, rows, latents) in enumerate(passes, start=1):
             for pair, values in latents.items():
                 arrays[pair][rows] = values
             if progress is not None:
                 progress(rows.stop - rows.start)
-        for pair, array in arrays.items():
+            if number % (NOTED * counts[name]) == 0:
+                for array in arrays.values():
+                    array.flush()
+                done[name] = stop
+                _write(folder / DONE, {"of": manifest, "done": done})
+        done[name] = len(spectra)
+        for array in arrays.values():
             array.flush()
+        _write(folder / DONE, {"of": manifest, "done": done})
+    for name in splits:
+        for pair in readouts:
             _aside(_path(folder, *pair, name)).replace(_path(folder, *pair, name))
-    path = folder / MANIFEST
-    _aside(path).write_text(json.dumps(manifest, indent=2) + "\n")
-    _aside(path).replace(path)
+    _write(folder / MANIFEST, manifest)
+    (folder / DONE).unlink()
     return manifest
 
 
@@ -191,12 +211,13 @@ def _passes(
     seed: int,
     batch_size: int,
     device: torch.device | str,
-) -> Iterable[tuple[slice, dict[tuple[str, str], np.ndarray]]]:
-    """Rows of the stored arrays, and what belongs there."""
+    first: int = 0,
+) -> Iterable[tuple[int, slice, dict[tuple[str, str], np.ndarray]]]:
+    """Spectra that are done after it, rows of the stored arrays, and what belongs there."""
     count = len(spectra)
     clean = Clean(spectra)
     names = {layer for layer, _ in readouts}
-    for start in range(0, count, batch_size):
+    for start in range(first, count, batch_size):
         stop = min(start + batch_size, count)
         for draw in range(draws):
             noisy, error = noisy_draw(clean, slice(start, stop), noise_level, seed, draw)
@@ -206,7 +227,21 @@ def _passes(
                     (layer, pooling): pool(layers[layer], pooling).float().cpu().numpy()
                     for layer, pooling in readouts
                 }
-            yield slice(draw * count + start, draw * count + stop), latents
+            yield stop, slice(draw * count + start, draw * count + stop), latents
+
+
+def _done(folder: Path, manifest: Mapping[str, Any]) -> dict[str, int]:
+    """Split -> spectra that an interrupted extraction of the same latents has read."""
+    try:
+        found = json.loads((folder / DONE).read_text())
+        return found["done"] if found["of"] == manifest else {}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    _aside(path).write_text(json.dumps(content, indent=2) + "\n")
+    _aside(path).replace(path)
 
 
 def _path(folder: Path, layer: str, pooling: str, split: str) -> Path:

@@ -19,9 +19,13 @@ BATCH = 1024
 
 
 def build(work: Work, out: Path) -> None:
-    """Write the three data sets."""
+    """Write the three data sets; those that an interrupted run has written are kept."""
+    work.scratch.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
-        write(work, split, out / f"{split}.h5")
+        if not (work.scratch / f"{split}.h5").exists():
+            write(work, split, work.scratch / f"{split}.h5")
+    for split in SPLITS:
+        (work.scratch / f"{split}.h5").rename(out / f"{split}.h5")
 
 
 def read(folder: Path, split: str) -> Spectra:
@@ -42,7 +46,7 @@ def write(work: Work, split: str, out: Path, limit: int | None = None) -> None:
     source = open_source(work.source)
     if isinstance(source, Library):
         simulator = Simulator(source, error=work.settings.dataset.error)
-        with tqdm(total=len(stars), desc=split, unit="spectrum", leave=False) as bar:
+        with tqdm(total=len(stars), desc=split, unit="spectrum", leave=False, disable=None) as bar:
             write_dataset(out, simulator, stars, work.settings.seed, progress=bar.update)
         return
     rows = stars["id"].to_numpy()

@@ -1,6 +1,7 @@
 """Stages `latents@...`: what a teacher's encoder holds for each noisy spectrum of each split.
 
-A set of latents has a folder for each noise level. Which teacher is read out stands in dvc.yaml;
+A set of latents has a folder for each noise level; it grows in the scratch folder, where an
+interrupted extraction goes on. Which teacher is read out stands in dvc.yaml;
 the one that was trained on `observed` errors is given such errors here, too.
 """
 
@@ -37,13 +38,13 @@ def build(work: Work, out: Path) -> None:
     draws = {name: chosen.draws if name == "train" else 1 for name in SPLITS}
     total = len(chosen.noise_levels) * sum(draws[name] * len(spectra[name]) for name in SPLITS)
     facts = {"dataset": hash_tree(work.folders["dataset"]), "trained": trained}
-    with tqdm(total=total, desc=work.stage, unit="spectrum", leave=False) as bar:
+    with tqdm(total=total, desc=work.stage, unit="spectrum", leave=False, disable=None) as bar:
         for level in chosen.noise_levels:
             extract_latents(
                 spectra,
                 teacher,
                 chosen.readouts,
-                out / f"noise-{level:g}",
+                work.scratch / f"noise-{level:g}",
                 level,
                 draws,
                 work.settings.seed,
@@ -51,3 +52,5 @@ def build(work: Work, out: Path) -> None:
                 device=device(work.settings.accelerator),
                 progress=bar.update,
             )
+    for level in chosen.noise_levels:
+        (work.scratch / f"noise-{level:g}").rename(out / f"noise-{level:g}")

@@ -106,7 +106,9 @@ def posterior(
     noise = torch.from_numpy(np.stack([fixed_noise(seed, star, pixels) for star in ids]))
     noisy, _ = observe(flux, sigma, level, noise.to(flux.device))
     truth = torch.from_numpy(test.labels).to(place)
-    with tqdm(total=len(test), desc=f"posterior, noise {level:g}", leave=False) as bar:
+    with tqdm(
+        total=len(test), desc=f"posterior, noise {level:g}", leave=False, disable=None
+    ) as bar:
         found = integrator(noisy, level * sigma, truth, bar.update)
     columns = {"ess": found.ess, "refined": found.refined}
     for i, name in enumerate(LABELS):
@@ -130,7 +132,7 @@ def fisher(
         conditions = None
     own, moved = [], []
     labels = torch.from_numpy(test.labels).to(emulator.vectors.device)
-    for rows in tqdm(list(_portions(len(test))), desc="Fisher", leave=False):
+    for rows in tqdm(list(_portions(len(test))), desc="Fisher", leave=False, disable=None):
         flux, slopes = emulator.jacobian(labels[rows])
         own.append(_bounds(emulator, slopes, clean(rows)[1]))
         if conditions is None:
@@ -174,7 +176,7 @@ def neighbours(test: Spectra, train: Spectra, count: int) -> dict[str, np.ndarra
         return sigma
     tree = KDTree(train.labels[:, free] / span[free])
     clean = Clean(test)
-    for row in tqdm(range(len(test)), desc="neighbours", leave=False):
+    for row in tqdm(range(len(test)), desc="neighbours", leave=False, disable=None):
         at = test.labels[row].astype(float)
         near = np.sort(tree.query(at[free] / span[free], min(count, len(train)))[1])
         _, slope = local_jacobian(train.labels[near].astype(float), train.flux[near], at, span)
