@@ -36,7 +36,7 @@ MAIN_FIGURES = (  # title, experiment, figure of it
     ("Predicted against true log g", "encoder_mlp", "predicted"),
     ("R2 against noise, for latent and flux", "noise_robustness", "noise"),
     ("R2 by layer and pooling", "latent_extraction", "layers"),
-    ("R2 against the number of labelled stars", "sample_efficiency", "scores"),
+    ("R2 against the number of labelled stars", "sample_efficiency", "sizes"),
 )
 
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from stargrav.plots.regression import density, predicted_true, residuals, running
 from stargrav.plots.scores import bars
 from stargrav.plots.style import axis_label, save
-from stargrav.plots.training import curves
+from stargrav.plots.training import curves, search
 
 
 @pytest.fixture
@@ -80,6 +80,16 @@ def test_curves_mark_the_epoch_that_was_kept(ax):
     curves(epoch, {"train": 1 / epoch, "valid": 2 / epoch}, "loss", ax, best=4)
     assert [line.get_label() for line in ax.lines[:2]] == ["train", "valid"]
     assert ax.lines[2].get_xdata()[0] == 4
+
+
+def test_a_search_shows_trials_those_given_up_and_the_best_so_far(ax):
+    score, given_up = np.array([0.3, 0.1, 0.5, np.nan, 0.4]), np.array([0, 1, 0, 1, 0], bool)
+    search(score, given_up, "R2", ax)
+    trial, pruned, best, untuned = (line.get_ydata() for line in ax.lines)
+    np.testing.assert_array_equal(trial, [0.3, np.nan, 0.5, np.nan, 0.4])
+    np.testing.assert_array_equal(pruned, [np.nan, 0.1, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(best, [0.3, 0.3, 0.5, 0.5, 0.5])
+    assert set(untuned) == {0.3}
 
 
 def test_units_stand_at_the_axes():

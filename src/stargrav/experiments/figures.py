@@ -20,7 +20,7 @@ from stargrav.plots.limits import against_magnitude, ranks, sigmas
 from stargrav.plots.regression import predicted_true, residuals
 from stargrav.plots.scores import against, bars, score_map
 from stargrav.plots.style import MUTED, STYLE, axis_label, save
-from stargrav.plots.training import curves
+from stargrav.plots.training import curves, search
 
 RESIDUAL_COLUMNS = ("T_eff", "M_H", "snr")
 RANK_BINS = 20
@@ -216,6 +216,18 @@ def sizes(result: Result) -> Figure:
     return figure
 
 
+def trials(result: Result) -> Figure:
+    """What the trials of each search reached on valid stars."""
+    groups = list(result.trials.groupby("case", sort=False))
+    figure = Figure(figsize=(4.4 * len(groups), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(groups), squeeze=False)[0]
+    for (case, rows), ax in zip(groups, axes, strict=True):
+        score = rows["valid_r2"].to_numpy(float)
+        search(score, (rows["state"] == "pruned").to_numpy(), "$R^2$ on the valid stars", ax)
+        ax.set_title(case)
+    return figure
+
+
 def intervals(result: Result) -> Figure:
     """RMSE of each input within intervals of log g and of T_eff."""
     columns = [name for name in result.table if INTERVAL.fullmatch(name)]
@@ -252,6 +264,7 @@ FIGURES = {
     "residual": residual,
     "losses": losses,
     "scores": scores,
+    "trials": trials,
 }
 
 

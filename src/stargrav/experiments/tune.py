@@ -43,7 +43,7 @@ WARMUP_EPOCHS, WARMUP_ROUNDS = 4, 15  # before a trial may be given up
         at_least("r2[flux,best] - r2[flux,untuned]", 0.0),
     ],
     needs=NEEDS,
-    figures=("scores",),
+    figures=("scores", "trials"),
 )
 def tune_lgbm(
     trials: Count = 20,
@@ -76,7 +76,7 @@ def tune_lgbm(
     claim="Searched settings of the network read at least as much log g as those of the plan",
     accept=[at_least("r2[best] - r2[untuned]", 0.0)],
     needs=NEEDS,
-    figures=("losses", "scores"),
+    figures=("losses", "scores", "trials"),
     serves="best",
 )
 def tune_mlp(
