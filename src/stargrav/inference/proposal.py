@@ -11,10 +11,15 @@ rounds by w = L(theta) / sum_t q_t(theta) (adaptive multiple importance sampling
 2012, Scand. J. Stat. 39, 798): a place that one round has missed has its weight corrected by the
 next. The places of a round are points drawn with these weights, with L^beta for L where few of
 them carry it; those of the first are the likeliest shared points, or, where these are too
-far off, what a few Levenberg-Marquardt steps lead to from them. Local shapes alone would stay
+far off, what Levenberg-Marquardt steps lead to from them. Local shapes alone would stay
 within one mode, so that some kernels of each round, the guards, stand at places of a flattened
 likelihood and have the covariance of all of these. Rounds go on until the effective sample size is
 the one asked for. Points outside the box of the prior have no weight.
+
+A mode that no descent has found is missed by all rounds, and the effective sample size does not
+show it. Two things do: chi^2 at the truth is that of 1 + k normal deviates, so that the best
+place must not have a much larger one; and descents that reach the best place rarely may as well
+have missed a better one. In both cases more points descend, and for longer.
 """
 
 from __future__ import annotations
@@ -24,6 +29,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from scipy.stats import chi2
 from torch import Tensor
 
 from stargrav.inference.emulator import Emulator
@@ -40,8 +46,11 @@ class Refinement:
 
     start: int = 1024  # best shared points that the first places are taken from
     near: float = 0.2  # exponent above which they serve as they are
-    descents: int = 32  # places that descend where they do not; few of them miss modes
-    steps: int = 6  # of Levenberg-Marquardt
+    descents: int = 32  # points that descend at a time where they do not
+    steps: tuple[int, ...] = (6, 12, 12, 12)  # of Levenberg-Marquardt, while modes may be missing
+    chance: float = 1e-4  # that chi^2 at the truth is larger than one that is believed
+    agreed: float = 0.25  # share of the descents that lead to the best place
+    near_best: float = 5.0  # log-likelihood below the best that counts as the best place
     kernels: int = 32
     guards: int = 8  # of these
     flat: float = 0.5  # exponent of the guards' likelihood, of that of the others
@@ -112,14 +121,65 @@ def places(
     centres, wide = chosen(unit, log_l, torch.zeros_like(log_l), beta, how, generator)
     far = torch.nonzero(beta < how.near)[:, 0]
     if len(far):
-        start = resampled(unit[far], beta[far, None] * log_l[far], how.descents, generator)
-        for _ in range(how.steps):
-            start, value = descended(emulator, likelihood[far], start)
-        share = exponent(value, 0.0, 0.4 * how.descents)
+        log_w = beta[far, None] * log_l[far]
         local = how.kernels - how.guards
-        centres[far, :local] = resampled(start, share[:, None] * value, local, generator)
+        centres[far, :local] = ends(
+            emulator, likelihood[far], unit[far], log_w, local, how, generator
+        )
         beta[far] = 1.0
     return centres, beta, wide
+
+
+def ends(
+    emulator: Emulator,
+    likelihood: Likelihood,
+    unit: Tensor,
+    log_w: Tensor,
+    count: int,
+    how: Refinement,
+    generator: torch.Generator,
+) -> Tensor:
+    """Places (s, count, d) that descents lead to, from different points each.
+
+    Args:
+        emulator: the library.
+        likelihood: of the s stars.
+        unit: (s, m, d) points.
+        log_w: (s, m) their log-weights; heavy ones descend first.
+        count: of places; a likely one that several descents lead to counts several times.
+        how: the number of descents and of their steps.
+        generator: of the choice.
+    """
+    order = shuffled(log_w, generator)
+    found = torch.empty(len(unit), count, unit.shape[2], dtype=unit.dtype, device=unit.device)
+    rows = torch.arange(len(unit), device=unit.device)
+    places, value = found[:, :0], log_w[:, :0]
+    for number, steps in enumerate(how.steps):
+        part = order[rows, number * how.descents : (number + 1) * how.descents]
+        start = unit[rows].gather(1, part[:, :, None].expand(-1, -1, unit.shape[2]))
+        for _ in range(steps):
+            start, log_l = descended(emulator, likelihood[rows], start)
+        places, value = torch.cat([places, start], dim=1), torch.cat([value, log_l], dim=1)
+        share = exponent(value, 0.0, 0.4 * how.descents)
+        found[rows] = resampled(places, share[:, None] * value, count, generator)
+        doubt = doubtful(value, likelihood.root.shape[-1], how)
+        if not doubt.any():
+            break
+        rows, places, value = rows[doubt], places[doubt], value[doubt]
+    return found
+
+
+def doubtful(value: Tensor, size: int, how: Refinement) -> Tensor:
+    """Whether the best mode of stars (s,) may be missing from where descents ended.
+
+    Args:
+        value: (s, m) log-likelihood of the ends, -chi^2 / 2.
+        size: degrees of freedom of chi^2 at the truth.
+        how: what is believed.
+    """
+    best = value.amax(dim=1)
+    agreed = (value > best[:, None] - how.near_best).double().mean(dim=1)
+    return (-2 * best > chi2.isf(how.chance, size)) | (agreed < how.agreed)
 
 
 def chosen(
@@ -257,8 +317,9 @@ def descended(
         lhs = square + torch.diag_embed(damping * size + PRIOR)
         step = torch.linalg.solve(lhs, gradient * free)
         tried.append((centres - step).clamp(0, 1))
-    log_l = local.log_likelihood(torch.cat(tried, dim=1)).unflatten(1, (len(tried), -1))
-    value, best = log_l.max(dim=1)
+    log_l = local.log_likelihood(torch.cat(tried[1:], dim=1)).unflatten(1, (len(tried) - 1, -1))
+    here = -local.residual.square().sum(dim=2).double() / 2
+    value, best = torch.cat([here[:, None], log_l], dim=1).max(dim=1)
     longest = best[:, None, :, None].expand(-1, -1, -1, centres.shape[2])
     return torch.stack(tried, dim=1).gather(1, longest)[:, 0], value
 
@@ -327,6 +388,15 @@ def resampled(unit: Tensor, log_w: Tensor, count: int, generator: torch.Generato
     rows = torch.searchsorted(weight.cumsum(dim=1), (steps + start) / count)
     rows = rows.clamp(max=unit.shape[1] - 1)
     return unit.gather(1, rows[:, :, None].expand(-1, -1, unit.shape[2]))
+
+
+def shuffled(log_w: Tensor, generator: torch.Generator) -> Tensor:
+    """Numbers (s, m) of weighted points in the order of draws without replacement.
+
+    By the exponential variables of Efraimidis and Spirakis 2006, Inf. Process. Lett. 97, 181.
+    """
+    wait = torch.empty_like(log_w).exponential_(generator=generator)
+    return torch.argsort(log_w - wait.log(), dim=1, descending=True)
 
 
 def exponent(log_l: Tensor, log_q: Tensor | float, least: float) -> Tensor:
