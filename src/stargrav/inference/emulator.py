@@ -7,7 +7,7 @@ Every noiseless spectrum lies in the span of the mean m and the components e_k o
 
 The coefficients c are tensor-product cubic splines (`physics.grid`). On one cell of the knots
 each is a sum over the same 4^5 B-splines, so that the points of a cell share one matrix product,
-(points x 4^5) @ (4^5 x k): microseconds per label vector, and differentiable in forward mode.
+(points x 4^5) @ (4^5 x k): microseconds per label vector, and as many for each derivative.
 
 The median of a spectrum is not linear; it is taken exactly, over all pixels, or over those that
 can be the middle ones in a small region of the labels (`middle_pixels`). As a function of the
@@ -19,7 +19,6 @@ many values is the mean derivative of those near it (Hong 2009, Operations Resea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from threading import Lock
 
 import numpy as np
 import torch
@@ -32,7 +31,6 @@ from stargrav.observation.simulate import median
 from stargrav.physics.grid import Library
 
 _POINTS = 2048  # label vectors whose spectra, or B-splines, are held at a time
-_FORWARD_MODE = Lock()  # torch counts the levels of differentiation over all threads
 _SPARE = 128  # pixels beside those seen to cross the median, among which it is sought
 _NEAR = 64  # share of the pixels, on either side, over which the median's derivative is averaged
 
@@ -91,28 +89,7 @@ class Emulator:
         Returns:
             (n, k).
         """
-        shape = [axis.intervals for axis in self._axes]
-        places = [axis.interval(labels[:, i]) for i, axis in enumerate(self._axes)]
-        cell = torch.zeros_like(places[0])
-        for place, count in zip(places, shape, strict=True):
-            cell = cell * count + place
-        order = torch.argsort(cell, stable=True)
-        cells, counts = torch.unique_consecutive(cell[order], return_counts=True)
-        bases = [
-            axis.basis(labels[order, i], places[i][order]) for i, axis in enumerate(self._axes)
-        ]
-        parts, start = [], 0
-        for number, count in zip(cells.tolist(), counts.tolist(), strict=True):
-            corner = np.unravel_index(number, shape)
-            window = tuple(
-                slice(i, i + axis.degree + 1) for i, axis in zip(corner, self._axes, strict=True)
-            )
-            table = self._table[window].reshape(-1, self._table.shape[-1])
-            for at in range(start, start + count, _POINTS):
-                rows = slice(at, min(at + _POINTS, start + count))
-                parts.append(_product([basis[rows] for basis in bases]) @ table)
-            start += count
-        return torch.cat(parts)[torch.argsort(order)]
+        return self._splines(labels, [None])[0]
 
     def weights(self, labels: Tensor) -> Tensor:
         """The linear model's u (n, 1 + k) at labels (n, 5), its median over all pixels."""
@@ -162,7 +139,7 @@ class Emulator:
         return found / middle[:, :, None], middle
 
     def slopes(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Coefficients and their derivatives by the free labels, in forward mode.
+        """Coefficients and their derivatives by the free labels.
 
         Args:
             labels: (n, 5).
@@ -170,15 +147,8 @@ class Emulator:
         Returns:
             (n, k) and (n, d, k), per unit of each label.
         """
-        along = torch.eye(len(LABELS), dtype=labels.dtype, device=labels.device)[self.free]
-        along = along[:, None].expand(-1, len(labels), -1)
-
-        def forward(direction: Tensor) -> tuple[Tensor, Tensor]:
-            return torch.func.jvp(self.coefficients, (labels,), (direction,))
-
-        with _FORWARD_MODE:
-            value, slope = torch.func.vmap(forward, out_dims=(None, 1))(along)
-        return value, slope
+        value, *slope = self._splines(labels, [None, *self.free])
+        return value, torch.stack(slope, dim=1)
 
     def median_slopes(self, slopes: Tensor, pixels: list[Tensor]) -> Tensor:
         """Derivative of the median in small regions: the mean one of the central pixels.
@@ -222,6 +192,35 @@ class Emulator:
         found[:, self.free] = (slopes - flux[:, None] * lift[:, :, None]) / height[:, None, None]
         return flux, found
 
+    def _splines(self, labels: Tensor, along: list[int | None]) -> Tensor:
+        """Coefficients (a, n, k), or their derivatives by the columns of labels in `along`."""
+        shape = [axis.intervals for axis in self._axes]
+        places = [axis.interval(labels[:, i]) for i, axis in enumerate(self._axes)]
+        cell = torch.zeros_like(places[0])
+        for place, count in zip(places, shape, strict=True):
+            cell = cell * count + place
+        order = torch.argsort(cell, stable=True)
+        cells, counts = torch.unique_consecutive(cell[order], return_counts=True)
+        at = [(labels[order, i], places[i][order]) for i in range(len(self._axes))]
+        plain = [axis.basis(*x) for axis, x in zip(self._axes, at, strict=True)]
+        factors = [list(plain) for _ in along]
+        for one, column in zip(factors, along, strict=True):
+            if column is not None:
+                one[column] = self._axes[column].slope(*at[column])
+        parts, start, most = [], 0, max(1, _POINTS // len(along))
+        for number, count in zip(cells.tolist(), counts.tolist(), strict=True):
+            corner = np.unravel_index(number, shape)
+            window = tuple(
+                slice(i, i + axis.degree + 1) for i, axis in zip(corner, self._axes, strict=True)
+            )
+            table = self._table[window].reshape(-1, self._table.shape[-1])
+            for first in range(start, start + count, most):
+                rows = slice(first, min(first + most, start + count))
+                products = [_product([basis[rows] for basis in one]) for one in factors]
+                parts.append((torch.cat(products) @ table).unflatten(0, (len(along), -1)))
+            start += count
+        return torch.cat(parts, dim=1)[:, torch.argsort(order)]
+
     def _spectra(self, coefficients: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Spectra, not yet divided by their median, in portions."""
         for start in range(0, len(coefficients), _POINTS):
@@ -262,10 +261,20 @@ class _Intervals:
 
     def basis(self, x: Tensor, interval: Tensor) -> Tensor:
         """The degree + 1 B-splines (n, degree + 1) at positions (n,) of intervals (n,)."""
-        left, right = self._edges[interval], self._edges[interval + 1]
-        share = (x - left) / (right - left)
+        share, _ = self._share(x, interval)
         powers = torch.stack([share**i for i in range(self.degree + 1)], dim=1)
         return torch.bmm(powers[:, None], self._powers[interval])[:, 0]
+
+    def slope(self, x: Tensor, interval: Tensor) -> Tensor:
+        """Their derivatives (n, degree + 1)."""
+        share, width = self._share(x, interval)
+        powers = [i * share ** max(i - 1, 0) / width for i in range(self.degree + 1)]
+        return torch.bmm(torch.stack(powers, dim=1)[:, None], self._powers[interval])[:, 0]
+
+    def _share(self, x: Tensor, interval: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (n,) within their intervals, 0..1, and the intervals' widths."""
+        width = self._edges[interval + 1] - self._edges[interval]
+        return (x - self._edges[interval]) / width, width
 
 
 def _product(bases: list[Tensor]) -> Tensor:
