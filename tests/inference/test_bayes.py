@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from small_library import made_up
+from small_library import FOLD, folded, made_up
 
-from stargrav.inference.bayes import Integrator
+from stargrav.inference.bayes import Integrator, Likelihood
 from stargrav.inference.emulator import Emulator
+from stargrav.inference.proposal import Refinement, effective_size, refine
 from stargrav.labels import LABELS, LOG_G
 from stargrav.metrics.calibration import pull_spread, pulls, uniformity
 from stargrav.metrics.fisher import fisher_matrix, marginal_variance
@@ -127,3 +128,41 @@ def test_the_same_seed_gives_the_same_posterior(emulator, integrator):
     _, flux, sigma = draw(emulator, 5, 0.01)
     first, again = integrator(flux, sigma), integrator(flux, sigma)
     assert (first.mean == again.mean).all() and (first.ess == again.ess).all()
+
+
+def pulls_of_hot_stars(how, error=0.002):
+    """Errors of the mean T_eff over the sd, both by brute force, of hot stars; the least ESS."""
+    emulator = Emulator(folded())
+    generator = torch.Generator().manual_seed(5)
+    truth = torch.rand(24, 4, generator=generator)
+    truth[:, 0] = FOLD + (1 - FOLD) * (0.6 + 0.3 * truth[:, 0])
+    flux = emulator.weights(emulator.labels(truth)) @ emulator.vectors
+    flux = flux + error * torch.randn(flux.shape, generator=generator)
+    likelihood = Likelihood(emulator, flux, torch.full_like(flux, error))
+
+    def log_l(unit, star):
+        model = emulator.weights(emulator.labels(unit)) @ emulator.vectors
+        return -(((model - flux[star]) / error) ** 2).sum(dim=1).double() / 2
+
+    unit = torch.rand(1024, 4, generator=generator)
+    values = torch.stack([log_l(unit, star) for star in range(24)])
+    found = refine(emulator, likelihood, unit.expand(24, -1, -1), values, 200, generator, how)
+    pulls, grid = [], (torch.arange(20_000).double() + 0.5) / 20_000
+    for star, (points, log_w) in enumerate(found):
+        along = truth[star].repeat(20_000, 1)
+        along[:, 0] = grid
+        weight = torch.softmax(log_l(along, star), dim=0)
+        mean = weight @ grid
+        sd = (weight @ (grid - mean) ** 2).sqrt()
+        pulls.append(float((torch.softmax(log_w, dim=0) @ points[:, 0].double() - mean) / sd))
+    return np.array(pulls), min(float(effective_size(log_w)) for _, log_w in found)
+
+
+def test_no_mode_is_lost_where_most_points_descend_to_a_false_one():
+    """Few descents lose the true mode, whatever the effective sample size says."""
+    few, few_ess = pulls_of_hot_stars(Refinement(descents=4, steps=(6,)))
+    assert few_ess >= 200 and np.abs(few).max() > 50
+    found, ess = pulls_of_hot_stars(Refinement())
+    assert ess >= 200 and np.abs(found).max() < 0.5  # 7 standard errors
+    patient, _ = pulls_of_hot_stars(Refinement(descents=4, steps=(6, *[12] * 20)))
+    assert np.abs(patient).max() < 0.5

@@ -203,10 +203,10 @@ class Emulator:
         cells, counts = torch.unique_consecutive(cell[order], return_counts=True)
         at = [(labels[order, i], places[i][order]) for i in range(len(self._axes))]
         plain = [axis.basis(*x) for axis, x in zip(self._axes, at, strict=True)]
-        factors = [list(plain) for _ in along]
-        for one, column in zip(factors, along, strict=True):
+        factors = [torch.stack([basis] * len(along)) for basis in plain]
+        for number, column in enumerate(along):
             if column is not None:
-                one[column] = self._axes[column].slope(*at[column])
+                factors[column][number] = self._axes[column].slope(*at[column])
         parts, start, most = [], 0, max(1, _POINTS // len(along))
         for number, count in zip(cells.tolist(), counts.tolist(), strict=True):
             corner = np.unravel_index(number, shape)
@@ -216,8 +216,8 @@ class Emulator:
             table = self._table[window].reshape(-1, self._table.shape[-1])
             for first in range(start, start + count, most):
                 rows = slice(first, min(first + most, start + count))
-                products = [_product([basis[rows] for basis in one]) for one in factors]
-                parts.append((torch.cat(products) @ table).unflatten(0, (len(along), -1)))
+                products = _product([factor[:, rows].flatten(0, 1) for factor in factors])
+                parts.append((products @ table).unflatten(0, (len(along), -1)))
             start += count
         return torch.cat(parts, dim=1)[:, torch.argsort(order)]
 

@@ -49,7 +49,7 @@ class Refinement:
     descents: int = 32  # points that descend at a time where they do not
     steps: tuple[int, ...] = (6, 12, 12, 12)  # of Levenberg-Marquardt, while modes may be missing
     chance: float = 1e-4  # that chi^2 at the truth is larger than one that is believed
-    agreed: float = 0.25  # share of the descents that lead to the best place
+    agreed: int = 8  # descents that lead to the best place
     near_best: float = 5.0  # log-likelihood below the best that counts as the best place
     kernels: int = 32
     guards: int = 8  # of these
@@ -155,7 +155,8 @@ def ends(
     rows = torch.arange(len(unit), device=unit.device)
     places, value = found[:, :0], log_w[:, :0]
     for number, steps in enumerate(how.steps):
-        part = order[rows, number * how.descents : (number + 1) * how.descents]
+        turn = torch.arange(how.descents, device=unit.device) + number * how.descents
+        part = order[rows][:, turn % order.shape[1]]
         start = unit[rows].gather(1, part[:, :, None].expand(-1, -1, unit.shape[2]))
         for _ in range(steps):
             start, log_l = descended(emulator, likelihood[rows], start)
@@ -178,7 +179,7 @@ def doubtful(value: Tensor, size: int, how: Refinement) -> Tensor:
         how: what is believed.
     """
     best = value.amax(dim=1)
-    agreed = (value > best[:, None] - how.near_best).double().mean(dim=1)
+    agreed = (value > best[:, None] - how.near_best).sum(dim=1)
     return (-2 * best > chi2.isf(how.chance, size)) | (agreed < how.agreed)
 
 
