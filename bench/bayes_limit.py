@@ -82,6 +82,13 @@ def report(truth: np.ndarray, found: Posterior) -> None:
             f"{spread.interval()[1]:.3f}]  rank p: KS {chance['ks']:.3f}, chi2 "
             f"{chance['chi2']:.3f}  in 68 %: {coverage(rank, 0.68).mean():.3f}  n {count}"
         )
+    free = found.sd.min(axis=0) > 0
+    every = pulls(truth[:, free], found.mean[:, free], found.sd[:, free])
+    spread = bootstrap(pull_spread, (every**2).mean(axis=1), seed=0)
+    low, high = spread.interval()
+    print(f"all labels: pull {spread.value:.3f} [{low:.3f}, {high:.3f}]")
+    for star in np.flatnonzero(np.abs(every).max(axis=1) > 5):
+        print(f"  star {star}: pulls {np.round(every[star], 1)} at {np.round(truth[star], 3)}")
     pull = pulls(truth[:, LOG_G], found.mean[:, LOG_G], found.sd[:, LOG_G])
     print(f"log_g: refined stars' pull {pull_spread(pull[found.refined] ** 2):.3f}")
 

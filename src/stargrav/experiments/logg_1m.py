@@ -130,9 +130,8 @@ def _posterior(frame: pd.DataFrame) -> Score:
     truth, mean, sd = column["log_g"], column["mean_log_g"], column["sd_log_g"]
     squares = pulls(truth, mean, sd) ** 2
     free = [name for name in LABELS if (column[f"sd_{name}"] > 0).all()]
-    every = np.mean(
-        [pulls(column[n], column[f"mean_{n}"], column[f"sd_{n}"]) ** 2 for n in free], axis=0
-    )
+    each = {n: pulls(column[n], column[f"mean_{n}"], column[f"sd_{n}"]) ** 2 for n in free}
+    every = np.mean(list(each.values()), axis=0)
     rank, bound = column["rank_log_g"], column["sigma_fisher_log_g"]
     chance = uniformity(rank)
     metrics = {
@@ -141,9 +140,14 @@ def _posterior(frame: pd.DataFrame) -> Score:
         "refined": bootstrap(average, column["refined"], seed=seed),
         "pull_spread": bootstrap(pull_spread, squares, seed=seed),
         "pull_spread_all": bootstrap(pull_spread, every, seed=seed),
+        **{f"pull_spread_of_{n}": bootstrap(pull_spread, each[n], seed=seed) for n in free},
         "coverage_68": bootstrap(average, coverage(rank, 0.68), seed=seed),
         "coverage_95": bootstrap(average, coverage(rank, 0.95), seed=seed),
         "rank_p": Estimate.exact(min(chance.values())),
+        **{
+            f"rank_p_of_{n}": Estimate.exact(min(uniformity(column[f"rank_{n}"]).values()))
+            for n in free
+        },
         "error_over_bound": bootstrap(quantile(0.5), sd / bound, seed=seed),
     }
     kept = {name: column[name] for name in (*LABELS, "mag", "snr") if name in column}
