@@ -5,8 +5,9 @@ import pytest
 import torch
 from small_library import FOLD, folded, made_up
 
-from stargrav.inference.bayes import Integrator, Likelihood
+from stargrav.inference.bayes import Integrator
 from stargrav.inference.emulator import Emulator
+from stargrav.inference.likelihood import Likelihood
 from stargrav.inference.proposal import Refinement, effective_size, refine
 from stargrav.labels import LABELS, LOG_G
 from stargrav.metrics.calibration import pull_spread, pulls, uniformity

@@ -1,15 +1,9 @@
 r"""The exact posterior of a star's labels, by integration over the library.
 
-With the linear model F = B' u(theta) of `inference.emulator`, noise of known sigma and
-S = diag(sigma^2), the likelihood of a label vector costs k x k instead of the number of pixels,
-
-    chi^2(theta) = chi^2_min + (u - v)' G (u - v) = chi^2_min + |L' (u - v)|^2,
-    G = B S^-1 B' = L L',    v = G^-1 B S^-1 y,
-
-where v, the best fit of the free linear model, is found from residuals, so that no large numbers
-cancel. The prior is uniform over the box of the labels. The integral is a sum over a scrambled
-Sobol sequence (Owen 1998, J. Complexity 14, 466), whose u are computed once for all stars. Where
-too few of its points carry the weight, `inference.proposal` draws label vectors for that star.
+The likelihood of a label vector costs little (`inference.likelihood`), and the prior is uniform
+over the box of the labels. The integral is a sum over a scrambled Sobol sequence (Owen 1998,
+J. Complexity 14, 466), computed once for all stars. Where too few of its points carry the weight,
+`inference.proposal` draws label vectors for that star.
 
 This is the limit for the *flux*, given its error bars. The `noiseless` error array is itself a
 function of the clean spectrum, which the posterior does not use: a model that reads the error
@@ -29,6 +23,7 @@ from scipy.stats import qmc
 from torch import Tensor
 
 from stargrav.inference.emulator import Emulator
+from stargrav.inference.likelihood import Likelihood
 from stargrav.inference.proposal import Refinement, effective_size, refine
 from stargrav.labels import LABELS
 
@@ -56,44 +51,6 @@ class Posterior:
     ess: np.ndarray
     refined: np.ndarray
     rank: np.ndarray
-
-
-class Likelihood:
-    """chi^2 of label vectors for some stars, from the pixels once and then from k x k.
-
-    Args:
-        emulator: the library as seen by the instrument.
-        flux: (s, p) noisy flux.
-        sigma: (s, p) its 1-sigma error.
-
-    Attributes:
-        root: (s, 1 + k, 1 + k) Cholesky factor L of G.
-        best: (s, 1 + k) best fit v of the linear model.
-    """
-
-    def __init__(self, emulator: Emulator, flux: Tensor, sigma: Tensor) -> None:
-        basis = emulator.vectors
-        scaled = [basis / each for each in sigma]
-        gram = torch.stack([each @ each.T for each in scaled]).double()
-        self.root = torch.linalg.cholesky(gram)
-        start = torch.zeros(len(flux), len(basis), dtype=torch.float64, device=flux.device)
-        start[:, 0] = 1.0
-        for _ in range(2):  # the second time from small residuals: rounding is gone
-            rest = (flux.double() - start @ basis.double()) / sigma
-            slope = torch.stack([a.double() @ r for a, r in zip(scaled, rest, strict=True)])
-            start = start + torch.cholesky_solve(slope[:, :, None], self.root)[:, :, 0]
-        self.best = start
-
-    def centred(self, about: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """L, and (v - about)' L: what turns u - about into differences in units of sigma."""
-        shift = ((self.best - about.double())[:, None] @ self.root)[:, 0]
-        return self.root.to(dtype), shift.to(dtype)
-
-    def __getitem__(self, rows: Tensor) -> Likelihood:
-        """Of some of the stars."""
-        found = object.__new__(Likelihood)
-        found.root, found.best = self.root[rows], self.best[rows]
-        return found
 
 
 class Integrator:

@@ -26,16 +26,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from scipy.stats import chi2
 from torch import Tensor
 
 from stargrav.inference.emulator import Emulator
-
-if TYPE_CHECKING:
-    from stargrav.inference.bayes import Likelihood
+from stargrav.inference.likelihood import Likelihood
 
 PRIOR = 12.0  # precision of a uniform distribution on 0..1
 

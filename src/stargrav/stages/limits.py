@@ -105,7 +105,7 @@ def posterior(
     flux, sigma, _ = Clean(test, place)(slice(None))
     noise = torch.from_numpy(np.stack([fixed_noise(seed, star, pixels) for star in ids]))
     noisy, _ = observe(flux, sigma, level, noise.to(flux.device))
-    truth = torch.from_numpy(test.labels).to(place)
+    truth = torch.tensor(test.labels, device=place)
     with tqdm(
         total=len(test), desc=f"posterior, noise {level:g}", leave=False, disable=None
     ) as bar:
@@ -131,7 +131,7 @@ def fisher(
     except KeyError:
         conditions = None
     own, moved = [], []
-    labels = torch.from_numpy(test.labels).to(emulator.vectors.device)
+    labels = torch.tensor(test.labels, device=emulator.vectors.device)
     for rows in tqdm(list(_portions(len(test))), desc="Fisher", leave=False, disable=None):
         flux, slopes = emulator.jacobian(labels[rows])
         own.append(_bounds(emulator, slopes, clean(rows)[1]))

@@ -1,0 +1,56 @@
+"""The likelihood of label vectors over a library, at the cost of its components.
+
+With the linear model F = B' u(theta) of `inference.emulator`, noise of known sigma and
+S = diag(sigma^2), the likelihood of a label vector costs k x k instead of the number of pixels,
+
+    chi^2(theta) = chi^2_min + (u - v)' G (u - v) = chi^2_min + |L' (u - v)|^2,
+    G = B S^-1 B' = L L',    v = G^-1 B S^-1 y,
+
+where v, the best fit of the free linear model, is found from residuals, so that no large numbers
+cancel.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from stargrav.inference.emulator import Emulator
+
+
+class Likelihood:
+    """chi^2 of label vectors for some stars, from the pixels once and then from k x k.
+
+    Args:
+        emulator: the library as seen by the instrument.
+        flux: (s, p) noisy flux.
+        sigma: (s, p) its 1-sigma error.
+
+    Attributes:
+        root: (s, 1 + k, 1 + k) Cholesky factor L of G.
+        best: (s, 1 + k) best fit v of the linear model.
+    """
+
+    def __init__(self, emulator: Emulator, flux: Tensor, sigma: Tensor) -> None:
+        basis = emulator.vectors
+        scaled = [basis / each for each in sigma]
+        gram = torch.stack([each @ each.T for each in scaled]).double()
+        self.root = torch.linalg.cholesky(gram)
+        start = torch.zeros(len(flux), len(basis), dtype=torch.float64, device=flux.device)
+        start[:, 0] = 1.0
+        for _ in range(2):  # the second time from small residuals: rounding is gone
+            rest = (flux.double() - start @ basis.double()) / sigma
+            slope = torch.stack([a.double() @ r for a, r in zip(scaled, rest, strict=True)])
+            start = start + torch.cholesky_solve(slope[:, :, None], self.root)[:, :, 0]
+        self.best = start
+
+    def centred(self, about: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """L, and (v - about)' L: what turns u - about into differences in units of sigma."""
+        shift = ((self.best - about.double())[:, None] @ self.root)[:, 0]
+        return self.root.to(dtype), shift.to(dtype)
+
+    def __getitem__(self, rows: Tensor) -> Likelihood:
+        """Of some of the stars."""
+        found = object.__new__(Likelihood)
+        found.root, found.best = self.root[rows], self.best[rows]
+        return found
