@@ -10,6 +10,8 @@ import pytest
 
 from stargrav import cli
 from stargrav.data import store
+from stargrav.data.sources import open_source
+from stargrav.data.splits import draw_splits
 from stargrav.errors import InputError
 from stargrav.labels import LABELS, from_unit
 
@@ -64,6 +66,17 @@ def test_simulate_repeats_with_its_seed_and_differs_with_another(stargrav, grid,
         assert stargrav("simulate", path, "--n", 5, "--source", grid, "--seed", seed)[0] == 0
     one, same, other = (path.read_bytes() for path in files)
     assert one == same != other
+
+
+def test_simulated_stars_are_none_of_the_pipelines(stargrav, grid, tmp_path):
+    """A set made with the default seed is no copy of the training set, nor is its noise."""
+    out = tmp_path / "out.h5"
+    assert stargrav("simulate", out, "--n", 20, "--source", grid)[0] == 0
+    own = store.read_spectra(out).stars
+    sizes = {"train": 20, "valid": 20, "test": 20}
+    others = draw_splits(sizes, "mag215", open_source(grid).ranges, seed=42)
+    assert not np.isin(own["id"], others["id"]).any()
+    assert not np.isin(own["T_eff"], others["T_eff"]).any()
 
 
 def test_synthesize_writes_a_grid_smoothed_when_asked(stargrav, tmp_path):

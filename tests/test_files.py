@@ -1,5 +1,7 @@
 """Folders are whole or what they were."""
 
+import threading
+
 import pytest
 
 from stargrav.files import whole
@@ -35,3 +37,20 @@ def test_folder_is_taken_back_after_a_kill_between_the_renames(tmp_path):
     with pytest.raises(KeyboardInterrupt), whole(folder):
         raise KeyboardInterrupt
     assert (folder / "file").read_text() == "one"
+
+
+def test_two_writers_of_a_folder_do_not_mix(tmp_path):
+    folder, entered = tmp_path / "out", threading.Event()
+
+    def second():
+        with whole(folder) as aside:
+            entered.set()
+            (aside / "two").touch()
+
+    with whole(folder) as aside:
+        other = threading.Thread(target=second)
+        other.start()
+        assert not entered.wait(0.3)
+        (aside / "one").touch()
+    other.join()
+    assert [path.name for path in folder.iterdir()] == ["two"]

@@ -107,7 +107,7 @@ def import_(kind: str, path: Path, out: Path, components: int) -> None:
 @click.argument("name")
 @click.pass_context
 def stage(context: click.Context, name: str) -> None:
-    """Make one stage of the pipeline: splits, dataset, train@teacher or latents.
+    """Make one stage of the pipeline, such as splits, dataset, train@teacher or latents@base.
 
     Settings of params.yaml are overridden by --key value, e.g. --profile quick
     --teacher.epochs 3 --source spectra.h5.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stargrav.experiments.spec import Experiment
     from stargrav.settings import Settings
 
+_OWN = 2**40  # stars and noise of a set of the user's are none of the pipeline's
 _MARGIN = 6.0  # FWHM of the smoothing computed beyond the ends of a spectrum
 
 
@@ -103,8 +104,9 @@ def simulate(
     if not isinstance(library, Library):
         raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
     magnitude = _magnitude(mag)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, _OWN])
     stars = draw_stars(count, magnitude, library.ranges, rng, **given)
+    stars["id"] = np.arange(_OWN, _OWN + count)
     simulator = Simulator(library, error=error)
     with tqdm(total=count, unit="spectrum", leave=False, disable=None) as bar:
         stars = write_dataset(out, simulator, stars, seed, {"seed": seed}, bar.update)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,10 +19,16 @@ def whole(folder: Path) -> Iterator[Path]:
 
     Whatever interrupts the writing, `folder` stays what it was; what had been written aside is
     dropped by the next attempt. Only a kill between the two renames at the end leaves `folder`
-    under another name, from which the next attempt takes it back.
+    under another name, from which the next attempt takes it back. Of two processes that write the
+    same folder, the second waits for the first.
     """
     aside = folder.with_name(f".{folder.name}.partial")
     before = folder.with_name(f".{folder.name}.before")
+    with _alone(folder):
+        yield from _replaced(folder, aside, before)
+
+
+def _replaced(folder: Path, aside: Path, before: Path) -> Iterator[Path]:
     if before.exists() and not folder.exists():
         before.rename(folder)
     for rest in (aside, before):
@@ -30,6 +39,16 @@ def whole(folder: Path) -> Iterator[Path]:
         folder.rename(before)
     aside.rename(folder)
     shutil.rmtree(before, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process of this machine writes the folder."""
+    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]
+    path = Path(tempfile.gettempdir()) / f"stargrav-{os.getuid()}-{name}.lock"
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def hash_tree(path: Path) -> str:

@@ -26,10 +26,11 @@ from stargrav.plots.style import save
 
 INTRODUCTION = """\
 A value stands with its 95 % bootstrap interval over the test stars; differences and ratios of
-models are paired, star by star. A verdict is pass where the whole interval meets the criterion,
-fail where none of it does, inconclusive in between; runs of the quick profile are not judged.
-Published is what earlier work reached on the real BOSZ-PFS data set at full size: a mark to pass,
-not a value to reproduce."""
+models are paired, star by star. Networks are trained once, with one seed: how much another one
+would differ is not in the intervals. A verdict is pass where the whole interval meets the
+criterion, fail where none of it does, inconclusive in between; runs of the quick profile are not
+judged. Published is what earlier work reached on the real BOSZ-PFS data set at full size: a mark
+to pass, not a value to reproduce."""
 
 DECISIONS = "decisions"  # the folder of their figures
 MAIN_FIGURES = (  # title, experiment, figure of it

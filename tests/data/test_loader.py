@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from stargrav.data.loader import NoisySpectra
+from stargrav.data.loader import Clean, NoisySpectra
 from stargrav.errors import InputError
 from stargrav.labels import LABELS
 from stargrav.observation.instrument import PFS_MR
@@ -118,6 +118,14 @@ def test_observed_errors_belong_to_the_noise_of_their_batch(observed, generator)
     assert torch.equal(first["error"], second["error"]) == (generator is None)
     clean = gather(NoisySpectra(spectra, 6, 0.0))
     torch.testing.assert_close(clean["error"], sigma)
+
+
+def test_noiseless_errors_of_an_observed_set_are_those_that_the_flux_scatters_by(observed):
+    spectra, sigma, _ = observed
+    flux, error, photons = Clean(spectra, error="noiseless")(slice(None))
+    assert photons is None
+    torch.testing.assert_close(error, sigma)
+    np.testing.assert_array_equal(flux, spectra.flux)
 
 
 @pytest.mark.parametrize("level", [0.1, 1.0])

@@ -62,6 +62,8 @@ def test_a_metric_that_was_not_measured_is_no_verdict():
         at_least("r2[tree]", 0).judge(METRICS)
     with pytest.raises(KeyError):
         at_least("max(r2[*])", 0).judge(METRICS)
+    assert not at_least("r2[tree] - bias", 0).measured(METRICS)
+    assert at_least("max(r2[*,all]) - bias", 0).measured(METRICS)
 
 
 @pytest.mark.parametrize(

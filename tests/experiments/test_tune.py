@@ -9,8 +9,8 @@ import optuna
 import pytest
 import torch
 import yaml
-from conftest import INSTRUMENT, READOUTS, SIZES, spectra
 from mlflow.tracking import MlflowClient
+from small_inputs import INSTRUMENT, READOUTS, SIZES, spectra
 
 from stargrav import models, settings
 from stargrav.data import store

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stargrav.metrics.estimate import DRAWS, Estimate, bootstrap, largest, resamples, smallest
-from stargrav.metrics.regression import mae, r2, regression_scores, rmse
+from stargrav.metrics.regression import error_ratio, mae, r2, regression_scores, rmse
 
 
 @pytest.fixture
@@ -93,3 +93,14 @@ def test_unusable_arrays_are_refused(stars):
         bootstrap(r2, truth, prediction[1:], seed=0)
     with pytest.raises(ValueError, match="different true values"):
         regression_scores(np.ones(9), prediction[:9], seed=0)
+
+
+def test_error_over_the_bound_is_one_for_the_best_estimator_of_a_gaussian_prior():
+    """Posterior means of Gaussian labels seen with Gaussian noise reach the bound on average."""
+    rng = np.random.default_rng(4)
+    truth = rng.normal(3, 1, 40_000)
+    sigma = rng.choice([0.1, 1.0, 1e6], truth.shape)
+    seen = truth + sigma * rng.standard_normal(truth.shape)
+    best = (seen / sigma**2 + 3) / (1 / sigma**2 + 1)
+    assert error_ratio(truth, best, sigma) == pytest.approx(1, abs=0.02)
+    assert error_ratio(truth, 3 + 2 * (best - 3), sigma) > 1.2

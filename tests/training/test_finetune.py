@@ -44,6 +44,18 @@ def test_it_starts_as_the_head_on_the_stored_latents(network, spectra):
     np.testing.assert_allclose(model.predict(seen), network[1].predict(latents), atol=1e-5)
 
 
+def test_with_its_encoder_frozen_only_the_head_is_trained(network, spectra):
+    teacher, head = network
+    batches = NoisySpectra(spectra, 16, 1.0, shuffle=True, generator=torch.Generator())
+    valid = (np.hstack([spectra.flux, spectra.error]), spectra.labels[:, 1])
+    plan = Plan(1, "constant", "valid_r2", accelerator="cpu")
+    arguments = (teacher, head, READOUT, batches, valid, "log_g", plan, 1e-2)
+    model, _ = train_encoder(*arguments, frozen=True)
+    for name, value in model.teacher.state_dict().items():
+        assert torch.equal(value, teacher.state_dict()[name]), name
+    assert not torch.equal(model.head.layers[0].weight, head.layers[0].weight)
+
+
 def test_only_what_is_read_is_trained_and_the_statistics_stay(network, spectra):
     teacher, head = network
     before = {name: value.clone() for name, value in teacher.state_dict().items()}

@@ -31,16 +31,21 @@ class Clean:
     Args:
         spectra: all spectra of a data set.
         device: where they are wanted.
+        error: kind of error that is to be reported with them, `noiseless` or `observed`; the data
+            set's own if None.
 
     Raises:
-        InputError: errors are `observed`, but wavelengths or conditions are not the simulator's.
+        InputError: either is `observed`, but wavelengths or conditions are not the simulator's.
     """
 
-    def __init__(self, spectra: Spectra, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, spectra: Spectra, device: torch.device | str = "cpu", error: str | None = None
+    ) -> None:
         self.spectra = spectra
         self.device = torch.device(device)
         self._conditions = None
-        if spectra.error_kind != "observed":
+        self._estimated = (error or spectra.error_kind) == "observed"
+        if not self._estimated and spectra.error_kind != "observed":
             return
         step = PFS_MR.step / 2
         instrument = PFS_MR.cut(spectra.wave[0] - step, spectra.wave[-1] + step)
@@ -64,7 +69,8 @@ class Clean:
         if self._conditions is None:
             return flux, self._tensor(self.spectra.error[rows]), None
         at = self._conditions[rows]
-        return flux, self._model.error(flux, at), self._model.photon_variance(flux, at)
+        photons = self._model.photon_variance(flux, at) if self._estimated else None
+        return flux, self._model.error(flux, at), photons
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device)

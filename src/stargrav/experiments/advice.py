@@ -23,6 +23,7 @@ GROUPS = {
     "Decision points": DECISION_POINTS,
 }
 WIDTH = 13  # of a state
+APART = "kept apart from what decides here; to go on from it, set it in params.yaml"
 
 
 def advice(evidence: Evidence, runs: Mapping[str, str]) -> str:
@@ -99,6 +100,8 @@ def _next(reasons: Mapping[str, Sequence[str]], evidence: Evidence) -> list[str]
         built = run.split()[0] in evidence.experiments
         lines.append(f"  {number}. stargrav run {run}{'' if built else '  (not built yet)'}")
         lines += [f"     {reason}" for reason in why]
+        if "--" in run:
+            lines.append(f"     {APART}")
     return lines or ["  nothing: every tree has come to its end, and what follows from it is done"]
 
 

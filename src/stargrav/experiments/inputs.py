@@ -85,10 +85,6 @@ class Part:
         features = np.concatenate([self.features, other.features], axis=-1)
         return replace(self, features=features)
 
-    def first_draw(self) -> Part:
-        """The same stars in their first noise draw only."""
-        return replace(self, features=self.features[:1])
-
     def with_label(self, name: str, values: np.ndarray) -> Part:
         """The same stars with a further column (n,) that can be a target."""
         return replace(self, stars={**self.stars, name: values})
@@ -226,11 +222,10 @@ class Inputs:
         parts = []
         for split in Parts._fields:
             whole = store.read_spectra(self.folder("dataset") / f"{split}.h5")
-            seen = whole if error is None else replace(whole, error_kind=error)
             rows = np.arange(len(whole))
             if split == "train" and stars is not None:
                 rows = sampled_rows(len(whole), stars, self.seed)
-            clean = Clean(seen)
+            clean = Clean(whole, error=error)
             features = [
                 pixels(clean, rows, inputs, noise_level, self.seed, draw)
                 for draw in range(draws if split == "train" else 1)

@@ -16,25 +16,25 @@ from stargrav.labels import LABELS
 from stargrav.metrics.calibration import average, coverage, pull_spread, pulls, uniformity
 from stargrav.metrics.estimate import Estimate, bootstrap
 from stargrav.metrics.fisher import quantile, r2_max
-from stargrav.metrics.regression import regression_scores
+from stargrav.metrics.regression import UNBOUNDED, regression_scores
 
 NOISE_LEVELS = (1.0, 0.5, 0.1)
 SNR_EDGES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 1e3)
 FEWEST = 20  # stars, for a median with an interval
-PUBLISHED_VIT = 0.711  # R2 of the best published model at this noise, magnitude 20.5-22.5
+PUBLISHED_BOUND, NEAR = 0.8742, 0.1  # R2_max of the median star at magnitude 21.5
 
 
 @experiment(
     plan="logg_1m 1.1",
-    claim="The flux of the test stars holds more log g than any published model has read from it",
+    claim="The Cramer-Rao bounds of log g are those of the published spectra, by either route",
     accept=[
-        at_least("r2_max[test]", PUBLISHED_VIT),
+        between("r2_max[mag_21.5]", PUBLISHED_BOUND - NEAR, PUBLISHED_BOUND + NEAR),
         between("sigma[neighbours] / sigma[test]", 0.8, 1.25),
     ],
     published={
         "r2_max[mag_18]": 0.9993,
         "r2_max[mag_20]": 0.9892,
-        "r2_max[mag_21.5]": 0.8742,
+        "r2_max[mag_21.5]": PUBLISHED_BOUND,
         "r2_max[mag_22]": 0.6983,
         "r2_max[mag_22.5]": 0.2647,
         "r2_max[mag_23]": 0.0,
@@ -99,7 +99,9 @@ def _groups(test: pd.DataFrame, bright: pd.DataFrame | None) -> Mapping[str, pd.
     near = test.rename(columns={"sigma_knn_log_g": "sigma", "sigma_knn3_log_g": "sigma3"})
     names = {"sigma_fisher_log_g": "sigma", "sigma_fisher3_log_g": "sigma3"}
     own = test.rename(columns=names) if "sigma_fisher_log_g" in test else near
-    groups = {"test": own, "neighbours": near}
+    groups = {"test": own}
+    if own is not near:
+        groups["neighbours"] = near
     if bright is not None:
         bright = bright.rename(columns=names)
         groups |= {f"mag_{mag:g}": part for mag, part in bright.groupby("mag")}
@@ -111,15 +113,16 @@ def _groups(test: pd.DataFrame, bright: pd.DataFrame | None) -> Mapping[str, pd.
 
 def _bounds(stars: pd.DataFrame, prior: float) -> dict[str, Estimate]:
     """Medians and quartiles of the bounds of some stars."""
-    seed, five, three = current().seed, stars["sigma"] ** 2, stars["sigma3"] ** 2
+    seed, sigmas = current().seed, stars[["sigma", "sigma3"]].clip(upper=UNBOUNDED)
+    five, three = (sigmas[name] ** 2 for name in sigmas)
     share, share3 = r2_max(five.to_numpy(), prior), r2_max(three.to_numpy(), prior)
     return {
         "r2_max": bootstrap(quantile(0.5), share, seed=seed),
         "r2_max_q25": bootstrap(quantile(0.25), share, seed=seed),
         "r2_max_q75": bootstrap(quantile(0.75), share, seed=seed),
         "r2_max3": bootstrap(quantile(0.5), share3, seed=seed),
-        "sigma": bootstrap(quantile(0.5), stars["sigma"].to_numpy(), seed=seed),
-        "sigma3": bootstrap(quantile(0.5), stars["sigma3"].to_numpy(), seed=seed),
+        "sigma": bootstrap(quantile(0.5), sigmas["sigma"].to_numpy(), seed=seed),
+        "sigma3": bootstrap(quantile(0.5), sigmas["sigma3"].to_numpy(), seed=seed),
     }
 
 

@@ -120,7 +120,7 @@ def write(
     for key, estimate in metrics.items():
         if not np.isfinite(estimate.value):
             raise FloatingPointError(f"{experiment.name}: {key} is not finite")
-    judgements = [criterion.judge(metrics) for criterion in experiment.accept]
+    judgements = [c.judge(metrics) for c in experiment.accept if c.measured(metrics)]
     judged = conditions["profile"] != "quick"
     summary = {
         "experiment": experiment.name,

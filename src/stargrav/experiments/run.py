@@ -78,7 +78,8 @@ def run(
     accelerator = settings.get("accelerator", "auto")
     with _mlflow_run(experiment.programme, experiment.name, tracking_uri):
         started = time.perf_counter()
-        with bench(Bench(inputs, seed, accelerator, scratch, hashes)):
+        identity = {**hashes, "parameters": repr(sorted(resolved.items()))}
+        with bench(Bench(inputs, seed, accelerator, scratch, identity)):
             table = experiment.function(**resolved)
         seconds = time.perf_counter() - started
         conditions = {"profile": profile, "seed": seed, "parameters": resolved}

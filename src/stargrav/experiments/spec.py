@@ -73,6 +73,13 @@ class Criterion:
         """The metrics that the expression needs, cases of ``*`` as written."""
         return list(_parse(self.expression)[1].values())
 
+    def measured(self, metrics: Metrics) -> bool:
+        """Whether all its metrics are there; a foreign data set need not allow all of them."""
+        try:
+            return all(matching(key, metrics) for key in self.metrics())
+        except KeyError:
+            return False
+
     def judge(self, metrics: Metrics) -> Judgement:
         """Decide the criterion from measured metrics.
 

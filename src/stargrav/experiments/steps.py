@@ -25,7 +25,17 @@ from stargrav.models.ridge import SweptRidge
 from stargrav.training.device import device
 from stargrav.training.plan import Plan
 
-__all__ = ["Mlp", "fit", "latents", "over", "predict", "score", "spectra", "training_sizes"]
+__all__ = [
+    "Mlp",
+    "fit",
+    "latents",
+    "missed",
+    "over",
+    "predict",
+    "score",
+    "spectra",
+    "training_sizes",
+]
 
 
 @dataclass(frozen=True)
@@ -201,6 +211,12 @@ def predict(model: Fitted, part: Part) -> Prediction:
     value = np.asarray(model.estimator.predict(np.array(part.features[0])), dtype=np.float64)
     truth = np.asarray(part.stars[model.target], dtype=np.float64)
     return Prediction(model.target, truth, value, part.stars)
+
+
+def missed(model: Fitted, part: Part) -> float:
+    """Mean square error of a model on stars: what is chosen by, on the valid ones."""
+    found = predict(model, part)
+    return float(np.mean((found.value - found.truth) ** 2))
 
 
 def score(model: Fitted, part: Part) -> Score:

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from stargrav import models
 from stargrav.experiments.inputs import NEEDS, Part, Parts
@@ -26,8 +28,8 @@ from stargrav.experiments.steps import (
     current,
     fit,
     latents,
+    missed,
     over,
-    predict,
     score,
     spectra,
 )
@@ -43,6 +45,7 @@ from stargrav.models.ridge import SweptRidge
 from stargrav.training.device import device
 from stargrav.training.plan import Plan
 
+Weights = Annotated[tuple[NonNegative, ...], Field(min_length=1)]
 BUDGETS = {"1k": 1_000, "5k": 5_000, "10k": 10_000, "all": None}
 LEVELS = (0.0, 0.1, 0.5, 1.0, 1.5)
 MIDDLE = 0.5
@@ -55,13 +58,17 @@ FEWEST = 20  # stars of an interval that is scored by itself
     claim="A student that sees flux alone meets the teacher's latent, of unseen stars as well",
     accept=[
         at_least("max(cosine[mlp], cosine[conv])", 0.9),
-        at_most("max(gap[mlp], gap[conv])", 0.1),
+        at_least("max(cosine_standardised[mlp], cosine_standardised[conv])", 0.9),
+        at_most("max(gap[mlp], gap[conv])", 0.25),
     ],
     needs=(*NEEDS, "students"),
     figures=("losses", "match"),
 )
 def student() -> Table:
-    """Students, and the mean latent of the training stars, against the teacher on valid stars."""
+    """Students, and the mean latent of the training stars, against the teacher on valid stars.
+
+    `gap` is by how much the square error is larger there than on the training stars.
+    """
     stars = len(latents(*READOUT).valid)
     pixels, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
     centre = _stored("mlp").label_mean.numpy()
@@ -72,7 +79,8 @@ def student() -> Table:
         else:
             told = _read(_stored(case.student), pixels)
         valid = _latent_scores(z.valid, told.valid)
-        gap = valid["mse_standardised"] - _latent_scores(z.train, told.train)["mse_standardised"]
+        train = _latent_scores(z.train, told.train)
+        gap = valid["mse_standardised"] / train["mse_standardised"] - 1.0
         found = Score({**valid, "gap": gap}, _dimensions(z.valid, told.valid))
         case.record(replace(found, history=_history(case.student)))
     return table
@@ -149,9 +157,7 @@ def student_plus(factor: Count = 2, draws: Count = 1) -> Table:
     needs=(*NEEDS, "students"),
     figures=("losses", "scores"),
 )
-def student_joint(
-    label_weights: tuple[NonNegative, ...] = (0.1, 1.0, 10.0), draws: Count = 1
-) -> Table:
+def student_joint(label_weights: Weights = (0.1, 1.0, 10.0), draws: Count = 1) -> Table:
     """log g from students that were taught latent and log g, by the weight of the second.
 
     `0` is the student that saw no label, and a ridge on its latent; `labels` was taught log g
@@ -160,18 +166,18 @@ def student_joint(
     flux, z = spectra("flux", draws=draws), latents(*READOUT, draws=draws)
     joint = {f"{weight:g}": (1.0, weight) for weight in label_weights}
     table = over(label_weight={"0": None, **joint, "labels": (0.0, 1.0), "chosen": None})
-    fitted, seen, missed = {}, {}, {}
+    fitted, seen, wrong = {}, {}, {}
     for case in table:
         key = case.key
         if key == "chosen":
-            key = min(joint, key=missed.__getitem__)
+            key = min(joint, key=wrong.__getitem__)
         elif key == "0":
             seen[key] = _read(_train(flux, z)[0], flux)
             fitted[key] = fit(SweptRidge(), seen[key].train, seen[key].valid)
         else:
             seen[key], fitted[key] = flux, _joint(flux, z, *case.label_weight)
-        missed[key] = _missed(fitted[key], seen[key].valid)
-        case.record(score(fitted[key], seen[key].test), rmse_valid=missed[key] ** 0.5)
+        wrong[key] = missed(fitted[key], seen[key].valid)
+        case.record(score(fitted[key], seen[key].test), rmse_valid=wrong[key] ** 0.5)
     return table
 
 
@@ -197,7 +203,7 @@ def student_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count =
             seen = _denoised(spectra("flux", "error", stars=stars))
         heads = {"ridge": SweptRidge(), "mlp": Mlp(epochs=epochs, patience=patience)}
         fitted = {name: fit(head, seen.train, seen.valid) for name, head in heads.items()}
-        best = min(fitted, key=lambda name: _missed(fitted[name], seen.valid))
+        best = min(fitted, key=lambda name: missed(fitted[name], seen.valid))
         found = {name: score(model, seen.test) for name, model in fitted.items()}
         each = {f"r2_{name}": one.metrics["r2"] for name, one in found.items()}
         case.record(found[best].also(**each, **_by_interval(found[best])), head=best)
@@ -365,12 +371,6 @@ def _denoised(seen: Parts) -> Parts:
         return replace(part, features=flux)
 
     return Parts(*(clean(part) for part in seen))
-
-
-def _missed(model: Fitted, part: Part) -> float:
-    """Mean square error of a model."""
-    found = predict(model, part)
-    return float(np.mean((found.value - found.truth) ** 2))
 
 
 def _by_interval(found: Score) -> dict[str, Estimate]:

@@ -66,22 +66,27 @@ def variance_share(
     return variance(residual) / variance(truth)
 
 
+UNBOUNDED = 1e6  # dex: stands for an infinite bound
 SCORES = {"r2": r2, "mae": mae, "rmse": rmse}
 
 
 def error_ratio(
     truth: np.ndarray, prediction: np.ndarray, sigma: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """Mean absolute error over that of Gaussian errors as wide as the Cramer-Rao bounds.
+    """Mean absolute error over that of Gaussian errors as wide as the bounds.
+
+    The Cramer-Rao bound of a faint star is wider than the range of the label; with the prior of
+    variance V the bound is 1 / (1 / sigma^2 + 1 / V) (Van Trees 1968), V being that of all stars.
 
     Args:
         truth: (n,) true label.
         prediction: (n,) predicted label, same unit.
-        sigma: (n,) standard deviation of the bound of each star, same unit.
+        sigma: (n,) standard deviation of the Cramer-Rao bound of each star, same unit.
         weights: as for `r2`.
     """
     weights = np.ones(len(truth)) if weights is None else weights
-    return weights @ np.abs(truth - prediction) / (weights @ sigma * np.sqrt(2 / np.pi))
+    bound = 1 / np.sqrt(1 / sigma**2 + 1 / np.var(truth))
+    return weights @ np.abs(truth - prediction) / (weights @ bound * np.sqrt(2 / np.pi))
 
 
 def limit_scores(
@@ -91,7 +96,7 @@ def limit_scores(
 
     `efficiency` is R2 / R2_Bayes, with R2_Bayes that of the exact posterior mean of the same noisy
     spectra; a model that reads more than the flux, such as a noiseless error array, can pass 1.
-    `fisher_ratio` is `error_ratio`; with little signal the prior keeps errors below the bound.
+    `fisher_ratio` is `error_ratio`.
 
     Args:
         truth: (n,) true log g.
@@ -107,9 +112,8 @@ def limit_scores(
         best = bootstrap(r2, truth, limits["mean_log_g"].to_numpy(), seed=seed)
         found["efficiency"] = bootstrap(r2, truth, prediction, seed=seed) / best
     if "sigma_fisher_log_g" in limits:
-        sigma = limits["sigma_fisher_log_g"].to_numpy()
-        if np.isfinite(sigma).all():
-            found["fisher_ratio"] = bootstrap(error_ratio, truth, prediction, sigma, seed=seed)
+        sigma = np.minimum(limits["sigma_fisher_log_g"].to_numpy(), UNBOUNDED)
+        found["fisher_ratio"] = bootstrap(error_ratio, truth, prediction, sigma, seed=seed)
     return {name: value for name, value in found.items() if np.isfinite(value.value)}
 
 

@@ -235,7 +235,8 @@ class BlindSpotUNet(nn.Module):
         *hidden, final = self.join
         for layer in hidden:
             x = F.leaky_relu(_pointwise(layer, x), self.slope)
-        mean, spread = _pointwise(final, x)[:, :, 0].unbind(1)
+        x = _pointwise(final, x)[:, :, 0].to(flux.dtype)  # bf16 has steps of .004 near 1
+        mean, spread = x.unbind(1)
         return Prediction(1.0 + mean, SPREAD_SCALE * F.softplus(spread) + SPREAD_FLOOR)
 
     def denoise(self, flux: Tensor, error: Tensor, noise_level: float = 1.0) -> Prediction:

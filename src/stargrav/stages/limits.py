@@ -39,14 +39,17 @@ _BATCH = 64
 
 
 def build(work: Work, out: Path) -> None:
-    """Write the tables of `inference.limits`."""
-    source = open_source(work.source)
-    simulator = Simulator(source) if isinstance(source, Library) else None
+    """Write the tables of `inference.limits`; a level that is done outlives an interruption."""
+    source, place = open_source(work.source), device(work.settings.accelerator)
+    simulator = Simulator(source.to(place)) if isinstance(source, Library) else None
     test = dataset.read(work.folders["dataset"], "test")
     train = dataset.read(work.folders["dataset"], "train")
-    settings, place = work.settings.limits, device(work.settings.accelerator)
     library, noise = (simulator.library, simulator.noise) if simulator else (None, None)
-    write(out, test, train, library, noise, settings, work.settings.seed, place)
+    work.scratch.mkdir(parents=True, exist_ok=True)
+    settings = work.settings
+    write(work.scratch, test, train, library, noise, settings.limits, settings.seed, place)
+    for path in sorted(work.scratch.glob("[!.]*")):
+        path.rename(out / path.name)
 
 
 def write(
@@ -62,7 +65,7 @@ def write(
     """Measure the limits of test stars.
 
     Args:
-        out: folder to write into.
+        out: folder to write into; noise levels whose table lies there are not measured again.
         test: the stars.
         train: the stars among which those of similar labels are sought.
         library: that they were drawn from, as the instrument sees it; None where there is none.
@@ -82,11 +85,16 @@ def write(
             bright.to_parquet(out / limits.MAGNITUDES, index=False)
         integrator = Integrator(emulator, settings.points, seed, settings.least_ess)
     for level in settings.noise_levels:
+        path = limits.path(out, level)
+        if path.exists():
+            continue
         scale = {name: level * table[name] for name in table if name.startswith("sigma_")}
         found = table.assign(**scale)
         if emulator is not None:
             found = found.assign(**posterior(integrator, test, level, seed, place))
-        found.to_parquet(limits.path(out, level), index=False)
+        aside = path.with_name(f".{path.name}.partial")
+        found.to_parquet(aside, index=False)
+        aside.replace(path)
     manifest = {
         "noise_levels": list(settings.noise_levels),
         "stars": len(test),

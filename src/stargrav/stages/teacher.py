@@ -21,6 +21,7 @@ from stargrav.data import store
 from stargrav.data.loader import NoisySpectra
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
+from stargrav.training.device import device
 from stargrav.training.plan import Plan
 from stargrav.training.teacher import train_teacher
 
@@ -55,18 +56,17 @@ def build(work: Work, out: Path) -> None:
         data = work.settings.dataset.model_copy(update={"error": variant.error})
         work = replace(work, settings=work.settings.model_copy(update={"dataset": data}))
     train, valid = (_spectra(work, split, chosen.spectra) for split in ("train", "valid"))
-    generator = torch.Generator()
-    train_batches, valid_batches = (
-        NoisySpectra(train, chosen.batch_size, chosen.noise_level, None, True, generator),
-        NoisySpectra(valid, chosen.batch_size, chosen.noise_level, seed=work.settings.seed),
-    )
+    place, seed = device(work.settings.accelerator), work.settings.seed
+    size, level, generator = chosen.batch_size, chosen.noise_level, torch.Generator(place)
+    train_batches = NoisySpectra(train, size, level, None, True, generator, device=place)
+    valid_batches = NoisySpectra(valid, size, level, seed=seed, device=place)
     plan = Plan(
         epochs=chosen.epochs,
         schedule=chosen.schedule,
         patience=chosen.patience,
         precision=chosen.precision,
         accelerator=work.settings.accelerator,
-        seed=work.settings.seed,
+        seed=seed,
         progress="teacher",
     )
     teacher, history = train_teacher(

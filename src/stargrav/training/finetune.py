@@ -37,13 +37,21 @@ class EncoderRegressor(nn.Module):
         teacher: whose encoder it is; a copy is trained.
         head: on latents; a copy is trained.
         readout: layer and pooling.
+        frozen: only the head is trained.
     """
 
-    def __init__(self, teacher: BlindSpotUNet, head: MlpHead, readout: tuple[str, str]) -> None:
+    def __init__(
+        self,
+        teacher: BlindSpotUNet,
+        head: MlpHead,
+        readout: tuple[str, str],
+        frozen: bool = False,
+    ) -> None:
         super().__init__()
         self.teacher, self.head = deepcopy(teacher), deepcopy(head)
         self.layer, self.pooling = readout
-        for part in (self.teacher.decoder, self.teacher.join):
+        untrained = [self.teacher] if frozen else [self.teacher.decoder, self.teacher.join]
+        for part in untrained:
             part.requires_grad_(False)
 
     @property
@@ -105,10 +113,11 @@ def train_encoder(
     plan: Plan,
     learning_rate: float = 1e-4,
     weight_decay: float = 1e-2,
+    frozen: bool = False,
     folder: Path | None = None,
     identity: Mapping[str, Any] | None = None,
 ) -> tuple[EncoderRegressor, pd.DataFrame]:
-    """Train encoder and head together.
+    """Train encoder and head together, or the head alone on the same spectra.
 
     Args:
         teacher: trained.
@@ -120,19 +129,21 @@ def train_encoder(
         plan: of the training.
         learning_rate: of AdamW, lower than that of the head alone.
         weight_decay: of AdamW.
+        frozen: whether the encoder stays as it is.
         folder: where training is kept and resumed from.
         identity: see `fit`; the settings given here are added to it.
 
     Returns:
         the network with its best weights, and its history (see `fit`).
     """
-    model = EncoderRegressor(teacher, head, readout)
+    model = EncoderRegressor(teacher, head, readout, frozen)
     x, y = (torch.tensor(np.asarray(values, dtype=np.float32)) for values in valid)
     checks = TensorBatches({"x": x, "y": y[:, None]}, VALID_BATCH)
     task = RegressionTask(model, learning_rate, weight_decay)
     settings = {
         **(identity or {}),
         "finetune": readout,
+        "frozen": frozen,
         "target": target,
         "stars": len(train.rows),
         "batch_size": train.batch_size,
