@@ -5,10 +5,14 @@ For each type and log g, spectra are computed for M_H = -0.7, a_M = 0.25 and T_e
 order 7, over 7100-8850 A without the telluric bands 7580-7720 and 8130-8350 A.  Printed: the rms
 of star / fit - 1 at the best T_eff.  A dwarf should be fitted best with log g 4.5.
 
-All lines of the K7 star, sodium included, are weaker than those of the K5 star (equivalent
-width of 8544 A 1.9 against 2.4 A, of 8190 A .29 against .52 A), where cooling alone would make
-them stronger.  --dilution V adds featureless light, the share V of the whole, to the synthesis:
-a third of it brings K7 down to the others' residual.
+Beside it stands the template's own noise, the file's error per spectrum over the root of their
+number (pixel to pixel, star / fit scatters as much).  K7 has .008, the others have
+.002-.004, so that a rms of .010 leaves .006 to the synthesis, less than K5 leaves (.007).
+
+No line of the K7 star but K I is stronger than in the K5 star (fitted on 28 features the
+median ratio is .66), where cooling alone would make them stronger; M_H -1.5, or a third of
+featureless light, brings K7 down to K5's residual beyond noise.  --dilution V adds such light, the
+share V of the whole, to the synthesis.
 
 Usage: python bench/synthesis_vs_stars.py --reference DIR [--m-h M_H] [--dilution V]
                                           [--processes N]
@@ -17,6 +21,7 @@ Usage: python bench/synthesis_vs_stars.py --reference DIR [--m-h M_H] [--dilutio
 from __future__ import annotations
 
 import argparse
+import re
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -54,6 +59,12 @@ def residual(
     return float(np.std(ratio / polynomial(wave)))
 
 
+def template_noise(group: h5py.Group) -> float:
+    """Median relative noise of a co-added template: error of one spectrum / sqrt(number)."""
+    number = int(re.search(r"made from (\d+)", group.attrs["note"])[1])
+    return float(np.median(group["error"][:] / group["flux"][:]) / np.sqrt(number))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--reference", type=Path, required=True, help=f"folder with {FILE}")
@@ -64,13 +75,15 @@ def main() -> None:
     sigma = RESOLUTION / R / np.sqrt(8 * np.log(2))
     synthesizer = Synthesizer()
     print(f"M_H {arguments.m_h}, a_M {ALPHA}, R {R}, polynomial of order {ORDER}")
-    print("type   " + "  ".join(f"log g {g}: rms (T_eff)" for g in LOG_G) + "   limit  best log g")
+    heads = "  ".join(f"log g {g}: rms (T_eff)" for g in LOG_G)
+    print(f"type   {heads}   limit  best log g  noise")
     with (
         h5py.File(arguments.reference / FILE) as file,
         ProcessPoolExecutor(arguments.processes) as pool,
     ):
         for name, limit in LIMITS.items():
             wave, star = file[name]["wave"][:], file[name]["flux"][:]
+            noise = template_noise(file[name])
             use = (wave > 7100) & (wave < 8850) & np.isfinite(star) & (star > 0)
             for low, high in TELLURIC:
                 use &= (wave < low) | (wave > high)
@@ -99,7 +112,7 @@ def main() -> None:
                 for i, k in enumerate(best)
             ]
             winner = LOG_G[rms.min(axis=1).argmin()]
-            print(f"{name:4s} " + "  ".join(cells) + f"  {limit:.3f}  {winner}")
+            print(f"{name:4s} " + "  ".join(cells) + f"  {limit:.3f}  {winner:10}  {noise:.4f}")
 
 
 if __name__ == "__main__":
