@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -77,6 +78,33 @@ def test_simulated_stars_are_none_of_the_pipelines(stargrav, grid, tmp_path):
     others = draw_splits(sizes, "mag215", open_source(grid).ranges, seed=42)
     assert not np.isin(own["id"], others["id"]).any()
     assert not np.isin(own["T_eff"], others["T_eff"]).any()
+
+
+def test_predict_says_labels_with_their_errors(stargrav, grid, tmp_path):
+    spectra, out = tmp_path / "set.h5", tmp_path / "labels.csv"
+    assert stargrav("simulate", spectra, "--n", 60, "--mag", 20, "--source", grid)[0] == 0
+    truth = store.read_spectra(spectra).stars
+    with h5py.File(spectra, "a") as file:  # measured spectra have neither labels nor a level
+        del file["dataset/params"]
+        for name in ("flux", "error"):
+            file[f"dataset/arrays/{name}/value"][:] *= 3.7
+    code, text, _ = stargrav("predict", spectra, "--out", out, "--add-noise", "--source", grid)
+    assert code == 0 and "60 spectra" in text
+    found = pd.read_csv(out)
+    assert (found["file"] == "set.h5").all() and (found["ess"] >= 100).all()
+    assert found["chi2"].between(0.9, 1.1).mean() > 0.9
+    pulls = (found["log_g"] - truth["log_g"]) / found["sd_log_g"]
+    assert 0.7 < float(np.sqrt((pulls**2).mean())) < 1.35
+    assert found["log_g"].corr(truth["log_g"]) > 0.5
+
+
+def test_predict_refuses_other_pixels_before_it_starts(stargrav, grid, tmp_path):
+    spectra, out = tmp_path / "set.h5", tmp_path / "labels.csv"
+    assert stargrav("simulate", spectra, "--n", 3, "--source", grid)[0] == 0
+    with h5py.File(spectra, "a") as file:
+        file["spectrumdataset/wave"][:] += 0.2
+    code, _, err = stargrav("predict", spectra, "--out", out, "--source", grid)
+    assert code == 2 and "pixel 0" in err and not out.exists()
 
 
 def test_synthesize_writes_a_grid_smoothed_when_asked(stargrav, tmp_path):

@@ -131,6 +131,26 @@ def run(context: click.Context, name: str) -> None:
     commands.run(name, overrides(context.args))
 
 
+@cli.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="CSV to write; default: shown.")
+@click.option("--add-noise", is_flag=True, help="For what `simulate` wrote, whose flux has none.")
+@click.option("--seed", type=click.IntRange(0), default=42, show_default=True)
+@click.option("--source", default="data/library.h5", show_default=True)
+def predict(
+    files: tuple[Path, ...], out: Path | None, add_noise: bool, seed: int, source: str
+) -> None:
+    """T_eff, log g, M_H, a_M and C_M of measured spectra, each with its standard deviation.
+
+    FILES are pfsspec HDF5 in the rest frame, on the pixels of the PFS medium-resolution red arm; a
+    parameter table is not needed. `chi2` far above 1 says that the library does not describe a
+    spectrum, or that its errors are too small.
+    """
+    from stargrav import commands
+
+    commands.predict(files, out, add_noise, seed, source)
+
+
 @cli.command(name="next")
 def next_() -> None:
     """What the stored verdicts decide, on which evidence, and what to run next, and why.

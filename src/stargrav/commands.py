@@ -114,6 +114,47 @@ def simulate(
     print(f"{out}: {count} spectra, {len(simulator.wave)} pixels, {snr}")
 
 
+def predict(
+    files: tuple[Path, ...], out: Path | None, add_noise: bool, seed: int, source: str
+) -> None:
+    """Labels of measured spectra with their standard deviations, as CSV."""
+    import pandas as pd
+    from tqdm import tqdm
+
+    from stargrav.data import store, validate
+    from stargrav.data.sources import open_source
+    from stargrav.inference.predict import predict as posterior
+    from stargrav.observation.simulate import Simulator
+    from stargrav.physics.grid import Library
+
+    library = open_source(_fetched(source))
+    if not isinstance(library, Library):
+        raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
+    simulator = Simulator(library)
+    measured = {path: store.read_measured(path) for path in files}
+    for path, (wave, _, _) in measured.items():
+        validate.same_wavelengths(wave, simulator.wave, path, store.WAVE)
+    tables = []
+    for path, (_, flux, error) in measured.items():
+        if add_noise:
+            rng = np.random.default_rng([seed, len(tables)])
+            flux = flux + error * rng.standard_normal(flux.shape)
+        with tqdm(total=len(flux), desc=path.name, leave=False, disable=None) as bar:
+            table = posterior(flux, error, simulator.library, seed=seed, progress=bar.update)
+        table.insert(0, "file", path.name)
+        table.insert(1, "row", np.arange(len(table)))
+        tables.append(table)
+    found = pd.concat(tables, ignore_index=True)
+    if out is None:
+        print(found.to_csv(index=False, float_format="%.5g"), end="")
+        return
+    aside = out.with_name(f".{out.name}.partial")
+    found.to_csv(aside, index=False, float_format="%.6g")
+    aside.replace(out)
+    sd, chi2 = (found[name].median() for name in ("sd_log_g", "chi2"))
+    print(f"{out}: {len(found)} spectra, median sd of log g {sd:.3f}, median chi2 {chi2:.3f}")
+
+
 def import_source(kind: str, path: Path, out: Path, components: int) -> None:
     """A library or a data set from outside, checked and written as Stargrav reads it fastest."""
     from stargrav.data import store

@@ -235,6 +235,27 @@ def read_spectra(path: Path) -> Spectra:
     return Spectra(wave, flux, error, stars, str(path))
 
 
+def read_measured(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Wavelengths (p,) [Angstrom, vacuum], flux and error (n, p) of a pfsspec file without labels.
+
+    Raises:
+        InputError: the file is not whole, or a value cannot be used.
+    """
+    with _open(path) as file:
+        wave = _get(file, path, WAVE).astype(float).squeeze()
+        flux, error = (_get(file, path, key).astype(np.float32) for key in (FLUX, ERROR))
+    validate.wavelengths(wave, path, WAVE)
+    validate.shape(flux, wave, path, FLUX)
+    if error.shape != flux.shape:
+        raise InputError(path, ERROR, f"shape {error.shape}", f"shape {flux.shape}, as flux")
+    validate.finite(flux, path, FLUX)
+    validate.fill_edges(error)
+    validate.finite(error, path, ERROR)
+    validate.positive(error, path, ERROR)
+    validate.positive(np.median(flux, axis=1, keepdims=True), path, f"median of {FLUX}")
+    return wave, flux, error
+
+
 def import_spectra(path: Path, out: Path) -> None:
     """Rewrite a pfsspec data set from elsewhere, in a stream, as one that is memory-mapped.
 

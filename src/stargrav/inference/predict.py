@@ -1,0 +1,77 @@
+"""Labels of measured spectra with their uncertainty: the exact posterior over the library.
+
+A measured spectrum is known up to its level, while spectra of the library have a median of one. It
+is divided by the median of its best linear fit (`inference.likelihood`), which errs less than its
+own. The posterior takes that level, sigma and the library as exact. How well a spectrum can be
+described at all is said by chi^2 of the linear fit, per degree of freedom: far above one, it is no
+star of the library, or its sigma is too small, and its labels mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from stargrav.inference.bayes import LEAST_ESS, POINTS, Integrator
+from stargrav.inference.emulator import Emulator
+from stargrav.inference.likelihood import Likelihood
+from stargrav.labels import LABELS
+from stargrav.observation.simulate import median
+from stargrav.physics.grid import Library
+
+_STARS = 256  # whose level is found at a time
+
+
+def predict(
+    flux: np.ndarray,
+    error: np.ndarray,
+    library: Library,
+    points: int = POINTS,
+    least_ess: float = LEAST_ESS,
+    seed: int = 42,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], object] | None = None,
+) -> pd.DataFrame:
+    """Posterior means and standard deviations of all labels.
+
+    Args:
+        flux: (n, p) measured, at any level.
+        error: (n, p) 1 sigma, in the unit of `flux`.
+        library: as the instrument sees it, on the same p pixels (`Simulator.library`).
+        points: label vectors of the integral, a power of two.
+        least_ess: stars of a smaller effective sample size get label vectors of their own.
+        seed: of the label vectors.
+        device: where it computes.
+        progress: told the number of spectra that are done.
+
+    Returns:
+        one row per spectrum: each label and its standard deviation `sd_<label>` (K, dex), chi2 per
+        degree of freedom and the effective sample size `ess`.
+    """
+    emulator = Emulator(library, device)
+    measured = [torch.as_tensor(np.array(each), device=device) for each in (flux, error)]
+    y, sigma = (each.to(emulator.vectors.dtype) for each in measured)
+    level, chi2 = _levels(emulator, y, sigma)
+    integrator = Integrator(emulator, points, seed, least_ess)
+    found = integrator(y / level[:, None], sigma / level[:, None], progress=progress)
+    columns = {}
+    for i, name in enumerate(LABELS):
+        columns |= {name: found.mean[:, i], f"sd_{name}": found.sd[:, i]}
+    return pd.DataFrame({**columns, "chi2": chi2.cpu().numpy(), "ess": found.ess})
+
+
+def _levels(emulator: Emulator, flux: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """Median of the best linear fit, and its chi^2 per degree of freedom, (n,) each."""
+    found = []
+    for y, s in zip(flux.split(_STARS), sigma.split(_STARS), strict=True):
+        scale = median(y)[:, None]  # so that sums are of numbers near one
+        fit = Likelihood(emulator, y / scale, s / scale).best.to(y.dtype) @ emulator.vectors
+        free = y.shape[1] - len(emulator.vectors)
+        chi2 = ((y / scale - fit) / (s / scale)).square().sum(dim=1) / free
+        found.append((scale[:, 0] * median(fit), chi2))
+    level, chi2 = (torch.cat(part) for part in zip(*found, strict=True))
+    return level, chi2
