@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from stargrav.models import ridge
-from stargrav.models.ridge import SweptRidge
+from stargrav.models.ridge import RidgeScore, SweptRidge
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +45,54 @@ def test_the_penalty_is_the_best_on_validation_stars(stars):
         missed[alpha] = np.mean((one.predict(x[valid]) - y[valid]) ** 2)
     assert found.alpha_ == min(missed, key=missed.get)
     assert found.alpha_ not in (alphas[0], alphas[-1])
+
+
+@pytest.mark.parametrize("count", [700, 25])
+@pytest.mark.parametrize("alpha", [1e-3, 10.0, 1e4])
+def test_penalties_through_one_gram_matrix_agree_with_sklearn_to_a_millionth(
+    alpha, count, monkeypatch
+):
+    monkeypatch.setattr(ridge, "_BLOCK", 128)
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((count, 60)) @ rng.standard_normal((60, 60)) + 3
+    y = x[:, :9].sum(axis=1) + rng.standard_normal(count)
+    scaled = StandardScaler().fit(x)
+    known = Ridge(alpha=alpha, solver="svd").fit(scaled.transform(x), y)
+    found = SweptRidge((alpha,)).fit(x, y, x[:9], y[:9])
+    np.testing.assert_allclose(found.coef_ * scaled.scale_, known.coef_, rtol=1e-6, atol=1e-9)
+    told = RidgeScore((alpha,)).fit(x, y)
+    np.testing.assert_allclose(told.coef_, found.coef_, rtol=1e-9)
+    np.testing.assert_allclose(told.intercept_, found.intercept_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("count", [700, 25])
+def test_a_training_star_is_told_of_by_a_ridge_that_has_not_seen_it(stars, count):
+    x, y = stars[0][:count].astype(float), stars[1][:count]
+    score = RidgeScore((10.0,), folds=5)
+    told = score.fit_transform(x, y)
+    assert told.shape == (count, 1)
+    scaled = StandardScaler().fit(x)
+    for kept, out in KFold(5).split(x):
+        known = Ridge(alpha=10.0).fit(scaled.transform(x[kept]), y[kept])
+        expected = known.predict(scaled.transform(x[out]))
+        np.testing.assert_allclose(told[out, 0], expected, rtol=1e-6)
+    known = Ridge(alpha=10.0).fit(scaled.transform(x), y)
+    np.testing.assert_allclose(score.transform(x)[:, 0], known.predict(scaled.transform(x)))
+
+
+def test_a_label_of_pure_noise_is_not_told_out_of_fold():
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((300, 250)), rng.standard_normal(300)
+    score = RidgeScore((1e-6,))
+    told = score.fit_transform(x, y)[:, 0]
+    assert np.corrcoef(score.transform(x)[:, 0], y)[0, 1] > 0.8
+    assert abs(np.corrcoef(told, y)[0, 1]) < 0.2
+
+
+def test_the_penalty_of_a_score_is_the_best_out_of_fold(stars):
+    x, y = stars
+    x = np.hstack([x, np.random.default_rng(5).standard_normal((700, 250))])
+    alphas = (1e-3, 1.0, 30.0, 1e3, 1e5)
+    found = RidgeScore(alphas).fit(x, y)
+    missed = {a: np.mean((RidgeScore((a,)).fit_transform(x, y)[:, 0] - y) ** 2) for a in alphas}
+    assert found.alpha_ == min(missed, key=missed.get)

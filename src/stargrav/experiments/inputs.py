@@ -41,6 +41,8 @@ class Part:
         error: kind of error that is reported with the noisy flux; the data set's own if None.
         limits: what the flux of these stars can tell at most (`inference.limits`), one row per
             star; None where that is not known.
+        noiseless: (n, f) the same features without noise, of training stars only, where noise
+            falls on them as N(0, noise_level^2 I); None where it does not.
     """
 
     features: np.ndarray
@@ -52,6 +54,7 @@ class Part:
     teacher: str = "teacher"
     error: str | None = None
     limits: pd.DataFrame | None = None
+    noiseless: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.features.shape[1]
@@ -70,6 +73,7 @@ class Part:
             stars=stars,
             index=self.index[rows],
             limits=limits,
+            noiseless=None if self.noiseless is None else self.noiseless[rows],
         )
 
     def rows(self) -> np.ndarray:
@@ -83,7 +87,7 @@ class Part:
     def beside(self, other: Part) -> Part:
         """The features of another part of the same stars and draws laid beside these."""
         features = np.concatenate([self.features, other.features], axis=-1)
-        return replace(self, features=features)
+        return replace(self, features=features, noiseless=None)
 
     def with_label(self, name: str, values: np.ndarray) -> Part:
         """The same stars with a further column (n,) that can be a target."""

@@ -10,23 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import torch
 from sklearn.base import RegressorMixin, clone
 
 from stargrav.experiments.inputs import Inputs, Part, Parts
 from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import limit_scores, regression_scores
+from stargrav.models.residual import OnRidge
 from stargrav.models.ridge import SweptRidge
+from stargrav.training.batches import Batches, FreshNoise
 from stargrav.training.device import device
 from stargrav.training.plan import Plan
 
 __all__ = [
     "Mlp",
+    "Network",
     "fit",
     "latents",
     "missed",
@@ -75,12 +79,40 @@ class Mlp:
         batch_size: rows in a batch.
         epochs: at most so many.
         patience: epochs without improvement before it stops.
-        fresh_noise: train on spectra whose noise is drawn anew in each epoch, through the
-            frozen teacher, rather than on the stored draws.
+        fresh_noise: train on features whose noise is drawn anew in each epoch rather than on the
+            stored draws: latents go through the frozen teacher for that, components that know
+            themselves without noise (`Part.noiseless`) need no spectra.
     """
+
+    kind: ClassVar[str] = "mlp_head"
 
     widths: Sequence[int] = (256, 64)
     dropout: float = 0.1
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    batch_size: int = 256
+    epochs: int = 200
+    patience: int = 15
+    fresh_noise: bool = False
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Arguments of the network."""
+        return {"widths": self.widths, "dropout": self.dropout}
+
+
+@dataclass(frozen=True)
+class Network:
+    """Any other network of `models.NETWORKS`, to be trained in the same way.
+
+    Args:
+        kind: its name.
+        sizes: its arguments but for inputs and outputs.
+        learning_rate, weight_decay, batch_size, epochs, patience, fresh_noise: as for `Mlp`.
+    """
+
+    kind: str
+    sizes: Mapping[str, Any] = field(default_factory=dict)
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     batch_size: int = 256
@@ -176,11 +208,17 @@ def training_sizes(train: Part, sizes: Sequence[int]) -> dict[str, Part]:
     return {name: train.sample(n, seed) for name, n in {**names, "all": reached}.items()}
 
 
-def fit(model: RegressorMixin | Mlp, train: Part, valid: Part, target: str = "log_g") -> Fitted:
+def fit(
+    model: RegressorMixin | Mlp | Network | OnRidge,
+    train: Part,
+    valid: Part,
+    target: str = "log_g",
+) -> Fitted:
     """Fit a probe, or train a network, on the training stars in all their noise draws.
 
     Args:
-        model: an unfitted estimator (`models.probes`), or a network to be trained.
+        model: an unfitted estimator (`models.probes`), a network to be trained, or either of them
+            as what corrects a ridge.
         train: stars to fit to.
         valid: stars that decide when training stops and which penalty a swept ridge takes;
             other probes do not look at them.
@@ -192,18 +230,16 @@ def fit(model: RegressorMixin | Mlp, train: Part, valid: Part, target: str = "lo
     for part in (train, valid):
         part.require_variation(target)
     columns = {"n_train": len(train), "draws": len(train.features)}
-    if isinstance(model, Mlp):
-        estimator, history = _train(model, train, valid, target)
-        return Fitted(estimator, target, train.readout, columns, history)
-    estimator = clone(model)
-    if isinstance(estimator, SweptRidge):
-        estimator.fit(train.rows(), train.label(target), valid.features[0], valid.stars[target])
-        return Fitted(estimator, target, train.readout, columns)
-    if "random_state" in estimator.get_params():
-        estimator.set_params(random_state=_BENCH.get().seed)
-    # latents are so correlated that normal equations in float32 lose the small ridge
-    estimator.fit(train.rows().astype(np.float64), train.label(target))
-    return Fitted(estimator, target, train.readout, columns)
+    seen, checked = ((part.rows(), part.label(target)) for part in (train, valid.first_draw()))
+    if isinstance(model, OnRidge):
+        if getattr(model.model, "fresh_noise", False):
+            raise ValueError("the ridge's scores belong to the stored noise")
+        left, left_valid = OnRidge.left(*seen), OnRidge.left(*checked)
+        fitted, history = _fitted(model.model, left, left_valid, train, target)
+        fitted = OnRidge(fitted)
+    else:
+        fitted, history = _fitted(model, seen, checked, train, target)
+    return Fitted(fitted, target, train.readout, columns, history)
 
 
 def predict(model: Fitted, part: Part) -> Prediction:
@@ -242,34 +278,69 @@ def score(model: Fitted, part: Part) -> Score:
     )
 
 
+def _fitted(
+    model: RegressorMixin | Mlp | Network,
+    seen: tuple[np.ndarray, np.ndarray],
+    valid: tuple[np.ndarray, np.ndarray],
+    train: Part,
+    target: str,
+) -> tuple[Predicts, Sequence[Mapping[str, float]]]:
+    """A model fitted to features and labels, with its history if it has one."""
+    if isinstance(model, Mlp | Network):
+        return _train(model, seen, valid, train, target)
+    estimator = clone(model)
+    if isinstance(estimator, SweptRidge):
+        return estimator.fit(*seen, *valid), ()
+    if "random_state" in estimator.get_params():
+        estimator.set_params(random_state=_BENCH.get().seed)
+    # latents are so correlated that normal equations in float32 lose the small ridge
+    return estimator.fit(seen[0].astype(np.float64), seen[1]), ()
+
+
 def _train(
-    model: Mlp, train: Part, valid: Part, target: str
+    model: Mlp | Network,
+    seen: tuple[np.ndarray, np.ndarray],
+    valid: tuple[np.ndarray, np.ndarray],
+    train: Part,
+    target: str,
 ) -> tuple[Predicts, Sequence[Mapping[str, float]]]:
     """Train a network; interrupted and called again, it goes on where it was."""
-    from stargrav.training.head import train_head
+    from stargrav.training.head import train_network
 
     found = _BENCH.get()
-    settings = asdict(model)
-    fresh = None
-    if settings.pop("fresh_noise"):
-        fresh = found.inputs.fresh_latents(
-            train, target, model.batch_size, device(found.accelerator)
-        )
+    fresh = _fresh(train, target, model.batch_size) if model.fresh_noise else None
     plan = Plan(
-        epochs=settings.pop("epochs"),
-        patience=settings.pop("patience"),
+        epochs=model.epochs,
+        patience=model.patience,
         monitor="valid_r2",
         accelerator=found.accelerator,
         seed=found.seed,
-        progress=f"mlp to {target}",
+        progress=f"{model.kind} to {target}",
     )
-    head, history = train_head(
-        (np.array(train.rows()), train.label(target)),
-        (np.array(valid.features[0]), valid.stars[target]),
+    network, history = train_network(
+        model.kind,
+        model.sizes,
+        tuple(map(np.array, seen)),
+        tuple(map(np.array, valid)),
         plan,
+        learning_rate=model.learning_rate,
+        weight_decay=model.weight_decay,
+        batch_size=model.batch_size,
         folder=found.training_folder(),
         identity={**found.hashes, "target": target, "stars": len(train), "fresh": bool(fresh)},
         fresh=fresh,
-        **settings,
     )
-    return head, history.drop(columns="seconds").to_dict("records")
+    return network, history.drop(columns="seconds").to_dict("records")
+
+
+def _fresh(train: Part, target: str, batch_size: int) -> Batches:
+    """Batches of the training stars with noise drawn anew in each pass."""
+    found = _BENCH.get()
+    if train.noiseless is None:
+        place = device(found.accelerator)
+        return found.inputs.fresh_latents(train, target, batch_size, place)
+    features, labels = (
+        torch.tensor(values, dtype=torch.float32)
+        for values in (train.noiseless, train.stars[target])
+    )
+    return FreshNoise(features, labels, train.noise_level, batch_size)

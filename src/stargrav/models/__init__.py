@@ -22,13 +22,18 @@ from stargrav.errors import InputError, first_line
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.heads import MlpHead
 from stargrav.models.student import ConvStudent, MlpStudent
+from stargrav.models.towers import DilatedCnn, LocalCnn, LocalTransformer, TwoTower
 
 CONFIG = "config.json"
 NETWORKS: dict[str, type[nn.Module]] = {
     "blindspot": BlindSpotUNet,
     "conv_student": ConvStudent,
+    "dilated_cnn": DilatedCnn,
+    "local_cnn": LocalCnn,
+    "local_transformer": LocalTransformer,
     "mlp_head": MlpHead,
     "mlp_student": MlpStudent,
+    "two_tower": TwoTower,
 }
 _FILES = {"network": "weights.safetensors", "sklearn": "model.skops", "lightgbm": "model.txt"}
 

@@ -1,4 +1,4 @@
-"""Training of a head: labels from latents that are held in memory."""
+"""Training of a head: labels from features that are held in memory, by any kind of network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from stargrav.models.heads import MlpHead
+from stargrav import models
+from stargrav.models.heads import MlpHead, Standardised
 from stargrav.training.batches import Batches, TensorBatches
 from stargrav.training.fit import fit
 from stargrav.training.plan import Plan
@@ -19,6 +20,61 @@ from stargrav.training.tasks import RegressionTask
 
 BATCH_SIZE = 256
 VALID_BATCH = 8192
+
+
+def train_network(
+    kind: str,
+    sizes: Mapping[str, Any],
+    train: tuple[np.ndarray, np.ndarray],
+    valid: tuple[np.ndarray, np.ndarray],
+    plan: Plan,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-2,
+    batch_size: int = BATCH_SIZE,
+    folder: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
+    fresh: Batches | None = None,
+    tell: Callable[[int, float], None] | None = None,
+) -> tuple[Standardised, pd.DataFrame]:
+    """Build and train a network from features to labels.
+
+    Args:
+        kind: of `models.NETWORKS`, a kind of `models.heads.Standardised`.
+        sizes: its arguments but for inputs and outputs.
+        train: features (n, d) and labels (n,) or (n, k) in their units; several noise draws of a
+            spectrum are several rows.
+        valid: the same, of the validation set.
+        plan: of the training; `monitor="valid_r2"` for the published early stop.
+        learning_rate: of AdamW.
+        weight_decay: of AdamW.
+        batch_size: rows in a batch.
+        folder: where training is kept and resumed from.
+        identity: see `fit`; the settings of the network are added to it.
+        fresh: batches x (b, d) and y (b, k) to train on in place of `train`, which then only says
+            how they are standardised.
+        tell: called after each epoch with its number in this call, from 1, and its valid_r2; what
+            it raises ends the training.
+
+    Returns:
+        the network with its best weights, and its history (see `fit`).
+    """
+    x, y = _tensors(*train)
+    with torch.random.fork_rng():
+        torch.manual_seed(plan.seed)
+        model = models.build(kind, inputs=x.shape[1], outputs=y.shape[1], **sizes)
+    model.standardise(x, y)
+    batches = fresh or TensorBatches({"x": x, "y": y}, batch_size, torch.Generator())
+    checks = TensorBatches(dict(zip("xy", _tensors(*valid), strict=True)), VALID_BATCH)
+    task = _Telling(model, learning_rate, weight_decay, tell)
+    settings = {
+        **model.config,
+        "kind": kind,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "batch_size": batch_size,
+    }
+    history = fit(task, batches, checks, plan, folder, {**(identity or {}), **settings})
+    return model, history
 
 
 def train_head(
@@ -30,49 +86,14 @@ def train_head(
     learning_rate: float = 1e-3,
     weight_decay: float = 1e-2,
     batch_size: int = BATCH_SIZE,
-    folder: Path | None = None,
-    identity: Mapping[str, Any] | None = None,
-    fresh: Batches | None = None,
-    tell: Callable[[int, float], None] | None = None,
+    **others: Any,
 ) -> tuple[MlpHead, pd.DataFrame]:
-    """Build and train an MLP head.
-
-    Args:
-        train: latents (n, d) and labels (n,) or (n, k) in their units; several noise draws of a
-            spectrum are several rows.
-        valid: the same, of the validation set.
-        plan: of the training; `monitor="valid_r2"` for the published early stop.
-        widths: of the hidden layers.
-        dropout: share of hidden units left out.
-        learning_rate: of AdamW.
-        weight_decay: of AdamW.
-        batch_size: rows in a batch.
-        folder: where training is kept and resumed from.
-        identity: see `fit`; the settings of the head are added to it.
-        fresh: batches x (b, d) and y (b, k) to train on in place of `train`, which then only says
-            how they are standardised.
-        tell: called after each epoch with its number in this call, from 1, and its valid_r2; what
-            it raises ends the training.
-
-    Returns:
-        the head with its best weights, and its history (see `fit`).
-    """
-    x, y = _tensors(*train)
-    with torch.random.fork_rng():
-        torch.manual_seed(plan.seed)
-        model = MlpHead(x.shape[1], widths, y.shape[1], dropout)
-    model.standardise(x, y)
-    batches = fresh or TensorBatches({"x": x, "y": y}, batch_size, torch.Generator())
-    checks = TensorBatches(dict(zip("xy", _tensors(*valid), strict=True)), VALID_BATCH)
-    task = _Telling(model, learning_rate, weight_decay, tell)
-    settings = {
-        **model.config,
-        "learning_rate": learning_rate,
-        "weight_decay": weight_decay,
-        "batch_size": batch_size,
-    }
-    history = fit(task, batches, checks, plan, folder, {**(identity or {}), **settings})
-    return model, history
+    """Build and train an MLP head of hidden widths and dropout; see `train_network`."""
+    sizes = {"widths": widths, "dropout": dropout}
+    rates = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+    return train_network(
+        "mlp_head", sizes, train, valid, plan, **rates, batch_size=batch_size, **others
+    )
 
 
 class _Telling(RegressionTask):
@@ -80,7 +101,7 @@ class _Telling(RegressionTask):
 
     def __init__(
         self,
-        model: MlpHead,
+        model: Standardised,
         learning_rate: float,
         weight_decay: float,
         tell: Callable[[int, float], None] | None,
