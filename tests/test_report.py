@@ -189,3 +189,47 @@ def test_what_cannot_be_read_is_named(own, tmp_path):
     (own / "encoder_mlp" / "metrics.json").write_text("{")
     with pytest.raises(InputError, match="encoder_mlp/metrics.json: content"):
         write_report(own, tmp_path / "results.md")
+
+
+def test_models_of_whole_spectra_stand_in_one_table_the_best_first(own, tmp_path):
+    rng = np.random.default_rng(1)
+    truth = rng.uniform(1, 5, 200)
+    for name, axes, parameters in (
+        ("lgbm_sweep", {"noise": (0.1, 1.0), "setting": "baseline leaves_7 depth_3".split()}, {}),
+        ("latent_tower", {"features": ("global", "both")}, {"noise_level": 1.0}),
+    ):
+        experiment = registry()[name]
+        table = over(**axes)
+        for number, case in enumerate(table, start=1):
+            value = truth + rng.normal(0, number / 5, 200)
+            found = Prediction("log_g", truth, value, {})
+            columns = {"n_train": 9, "parameters": number}
+            case.record(Score(regression_scores(truth, value, seed=1), columns, found))
+        folder = own / name
+        folder.mkdir()
+        conditions = {"profile": "laptop", "seed": 1, "parameters": parameters}
+        written = registry()[name]
+        write(folder, type(experiment)(**{**vars(written), "accept": ()}), table, conditions)
+    frame = report._whole_spectra(
+        {name: report.Result(own / name) for name in ("encoder_mlp", "lgbm_sweep", "latent_tower")}
+    )
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in frame.splitlines()[2:]]
+    assert lines[0] == [
+        "noise",
+        "experiment",
+        "model",
+        "n_train",
+        "parameters",
+        "r2",
+        "efficiency",
+    ]
+    found = [(line[0], line[2], line[4]) for line in lines[2:]]
+    assert [noise for noise, *_ in found] == ["0.1"] * 3 + ["1"] * 5
+    assert found[3:] == [
+        ("1", "global", "1"),
+        ("1", "both", "2"),
+        ("1", "baseline", "4"),
+        ("1", "leaves_7", "5"),
+        ("1", "depth_3", "6"),
+    ]
+    assert report._whole_spectra({"encoder_mlp": report.Result(own / "encoder_mlp")}) == ""

@@ -38,6 +38,7 @@ MAIN_FIGURES = (  # title, experiment, figure of it
     ("R2 against noise, for latent and flux", "noise_robustness", "noise"),
     ("R2 by layer and pooling", "latent_extraction", "layers"),
     ("R2 against the number of labelled stars", "sample_efficiency", "sizes"),
+    ("R2 of models of whole spectra", "flux_baselines", "scores"),
 )
 
 
@@ -63,7 +64,7 @@ def write_report(results_dir: Path, out: Path) -> Path:
     with whole(out.parent / "figures") as folder:
         trees = _trees(evidence, folder / DECISIONS)
         pictures = _pictures(evidence, folder)
-        sections += [_decisions(evidence, trees), _origins(pictures[-1])]
+        sections += [_decisions(evidence, trees), _origins(pictures[-1]), _whole_spectra(found)]
         for name, result in found.items():
             draw(result, experiments[name].figures, folder / name)
             sections.append(_section(experiments[name], result))
@@ -144,6 +145,27 @@ def _origins(picture: Picture) -> str:
     return (
         f"![{picture.title}](figures/{DECISIONS}/{picture.path.name})\n" if picture.drawn else ""
     )
+
+
+def _whole_spectra(found: Mapping[str, Result]) -> str:
+    """All models of programme `towers` by noise level, the best first; empty without results."""
+    header = ("noise", "experiment", "model", "n_train", "parameters", "r2", "efficiency")
+    lines = []
+    for name, result in found.items():
+        summary = result.summary
+        at = {"noise": summary["conditions"]["parameters"].get("noise_level")}
+        if summary["programme"] != "towers" or "noise" not in summary["axes"] and not at["noise"]:
+            continue
+        for record, shown in zip(result.table.to_dict("records"), rows(result), strict=True):
+            noise = float({**at, **record}["noise"])
+            model = ", ".join(record[axis] for axis in summary["axes"] if axis != "noise")
+            cells = (shown.get(column, "") for column in header[3:])
+            line = (f"{noise:g}", f"[`{name}`](#{name})", model, *cells)
+            lines.append((noise, -record["r2"], line))
+    if not lines:
+        return ""
+    table = _markdown(header, [line for *_, line in sorted(lines)])
+    return "## Models of whole spectra\n\n" + table
 
 
 def _section(experiment: Experiment, result: Result) -> str:

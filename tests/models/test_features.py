@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from stargrav.errors import InputError
 from stargrav.models.features import (
     HALF_WIDTH,
     LINES,
@@ -54,7 +55,7 @@ def test_lines_outside_the_spectrum_are_left_out():
     reach = HALF_WIDTH + SIDE
     assert list(family.lines_) == [n for n, at in LINES.items() if at < part[-1] - reach]
     assert np.allclose(family.transform(np.ones((2, len(part)))), 0)
-    with pytest.raises(ValueError, match="no named line"):
+    with pytest.raises(InputError, match="Ca II"):
         LineStrengths(WAVE[(WAVE > 7300) & (WAVE < 7500)]).fit(None)
 
 

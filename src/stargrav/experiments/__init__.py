@@ -6,7 +6,7 @@ from importlib import import_module
 
 from stargrav.experiments.spec import Experiment
 
-MODULES = ("distill", "shortcut", "student", "tune", "logg_1m")
+MODULES = ("distill", "shortcut", "student", "tune", "logg_1m", "baselines", "towers")
 
 
 def registry() -> dict[str, Experiment]:

@@ -228,6 +228,20 @@ def trials(result: Result) -> Figure:
     return figure
 
 
+def receptive_field(result: Result) -> Figure:
+    """R2 against the pixels that a network sees at once, a line for each noise level."""
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    table = result.table.sort_values("receptive_field", kind="stable")
+    ax = figure.subplots()
+    curves = {
+        f"noise {level}": tuple(rows[each].clip(lower=-0.5).to_numpy(float) for each in R2)
+        for level, rows in table.groupby("noise", sort=False)
+    }
+    seen = next(rows for _, rows in table.groupby("noise"))["receptive_field"].to_numpy(float)
+    against(seen, curves, "receptive field (pixels)", R2_LABEL, ax)
+    return figure
+
+
 def intervals(result: Result) -> Figure:
     """RMSE of each input within intervals of log g and of T_eff."""
     columns = [name for name in result.table if INTERVAL.fullmatch(name)]
@@ -261,6 +275,7 @@ FIGURES = {
     "limit_magnitude": limit_magnitude,
     "ranks": rank_histogram,
     "sigma_snr": sigma_snr,
+    "receptive_field": receptive_field,
     "residual": residual,
     "losses": losses,
     "scores": scores,

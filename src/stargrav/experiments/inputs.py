@@ -214,7 +214,7 @@ class Inputs:
 
         Args:
             inputs: what is laid side by side, in this order: `flux` (noisy), `error`, `log_error`
-                (decimal), `whitened` (flux / error).
+                (decimal), `whitened` (flux / error). None gives the stars alone.
             noise_level: of the noisy flux.
             error: `noiseless` or `observed`; as the data set has it if None.
             stars: of train, a random sample as `Part.sample` draws it; all if None.

@@ -91,11 +91,12 @@ def run(
                 _store_model(table.case(experiment.serves).score.model, inputs, folder / "model")
         shutil.rmtree(scratch, ignore_errors=True)
         result = Result(out_dir)
+        each = {case.key: case.seconds for case in table.cases}
         if tracking_uri is not None:
-            _log(result, experiment, inputs, settings, hashes, reused=False)
+            _log(result, experiment, inputs, settings, hashes, reused=False, seconds=each)
             mlflow.log_metric("seconds", seconds)
             _log_model(result, inputs)
-    print(text(result, {case.key: case.seconds for case in table.cases}))
+    print(text(result, each))
     return result
 
 
@@ -252,6 +253,7 @@ def _log(
     settings: Mapping[str, Any],
     hashes: Mapping[str, str],
     reused: bool,
+    seconds: Mapping[str, float] | None = None,
 ) -> None:
     summary = result.summary
     parameters = summary["conditions"]["parameters"]
@@ -276,7 +278,7 @@ def _log(
         mlflow.log_artifact(str(path), "figures")
     if len(result.table) > 1:
         for row in result.table.to_dict("records"):
-            _log_case(result, row)
+            _log_case(result, row, seconds or {})
     for row in result.trials.to_dict("records"):
         _log_trial(row)
 
@@ -308,8 +310,8 @@ def _log_model(result: Result, inputs: Inputs) -> None:
     )
 
 
-def _log_case(result: Result, row: Mapping[str, Any]) -> None:
-    """A child run for one case of a sweep."""
+def _log_case(result: Result, row: Mapping[str, Any], seconds: Mapping[str, float]) -> None:
+    """A child run for one case of a sweep; seconds by case, where they were measured just now."""
     axes = result.summary["axes"]
     case = ",".join(row[axis] for axis in axes)
     where = mlflow.active_run().info.experiment_id
@@ -317,6 +319,8 @@ def _log_case(result: Result, row: Mapping[str, Any]) -> None:
         mlflow.log_params({f"case.{axis}": row[axis] for axis in axes})
         numbers = {k: v for k, v in row.items() if k not in axes and isinstance(v, int | float)}
         mlflow.log_metrics(numbers)
+        if case in seconds:
+            mlflow.log_metric("seconds", seconds[case])
         _log_history(result.history, case)
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 
+from stargrav.errors import InputError
+
 LINES = {  # vacuum wavelength [A], NIST ASD
     "Fe I 7132.9": 7132.888,
     "Ca I 7150.1": 7150.121,
@@ -133,15 +135,14 @@ class LineStrengths(TransformerMixin, BaseEstimator):
         """Nothing to fit but which lines there are.
 
         Raises:
-            ValueError: none is.
+            InputError: none is.
         """
         reach = HALF_WIDTH + SIDE
         low, high = self.wave[0] + reach, self.wave[-1] - reach
         self.lines_ = {name: at for name, at in LINES.items() if low <= at <= high}
         if not self.lines_:
-            raise ValueError(
-                f"{self.wave[0]:.0f} to {self.wave[-1]:.0f} A: no named line is there"
-            )
+            found = f"{self.wave[0]:.0f} to {self.wave[-1]:.0f} A"
+            raise InputError("spectra", "wave", found, "a range with " + ", ".join(LINES))
         return self
 
     def transform(self, x: np.ndarray) -> np.ndarray:

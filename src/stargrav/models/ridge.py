@@ -79,6 +79,7 @@ class RidgeScore(TransformerMixin, BaseEstimator):
     Attributes:
         alpha_: the penalty that was chosen.
         coef_: (f,) coefficients of the features as they come, of the fit to all training stars.
+        scale_: (f,) deviations of the features; coef_ * scale_ weighs standardised ones.
         intercept_: of the label, in its unit.
     """
 
@@ -97,6 +98,7 @@ class RidgeScore(TransformerMixin, BaseEstimator):
         scaling = _scaling(x)
         edges = np.linspace(0, len(x), self.folds + 1).astype(int)
         folds = [slice(*ends) for ends in zip(edges, edges[1:], strict=False)]
+        self.scale_ = scaling[1]
         told = {alpha: np.empty(len(x)) for alpha in self.alphas}
         sums = None
         if len(x) >= x.shape[1]:

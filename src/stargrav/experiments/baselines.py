@@ -1,0 +1,203 @@
+"""Programme `towers`, baselines: what simple models read from a whole spectrum, and from less.
+
+Whitening matters more than the model: divided by its error, all pixels of a spectrum carry the
+same noise, and its leading components are signal rather than the noise of the worst pixels. A
+plain network on them, with noise drawn anew in each epoch, is the model that towers, students and
+transformers have to beat.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+from lightgbm import LGBMRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+from stargrav.data import store
+from stargrav.experiments.families import (
+    COMPONENTS,
+    LEVELS,
+    columns,
+    global_families,
+    plain_mlp,
+    ridged,
+    scored,
+    side_by_side,
+    whitened,
+)
+from stargrav.experiments.inputs import Part, Parts
+from stargrav.experiments.spec import Count, at_least, between, experiment, more_than
+from stargrav.experiments.steps import Mlp, current, fit, over, spectra
+from stargrav.experiments.table import Table
+from stargrav.models.features import LineStrengths, Summary, components
+from stargrav.models.probes import lightgbm
+from stargrav.models.residual import OnRidge
+from stargrav.models.ridge import SweptRidge
+
+NEEDS = ("dataset", "limits")
+SWEEP = {  # one setting at a time is moved away from the baseline
+    "rate": ("learning_rate", (0.01, 0.02, 0.1, 0.3)),
+    "leaves": ("num_leaves", (7, 15, 63)),
+    "depth": ("max_depth", (3, 6, 12)),
+    "trees": ("n_estimators", (0.25, 0.5, 2.0)),  # times those of the baseline
+}
+RATE, LEAVES = 0.05, 31  # of the baseline
+PIXEL_SHARE = 0.1  # of the pixels that a tree chooses from: neighbours tell nearly the same
+MODELS = (  # features (pixels where none are named) and model
+    *("ridge", "lightgbm", "residual_mlp", "pca_ridge", "pca_lightgbm"),
+    *("whitened_ridge", "whitened_lightgbm", "whitened_mlp"),
+)
+
+
+@experiment(
+    plan="towers F0-F1",
+    claim="T_eff and M_H alone tell nothing of log g, as the labels were drawn independently",
+    accept=[between("r2[T_eff]", -0.05, 0.05), between("r2[T_eff_M_H]", -0.05, 0.05)],
+    published={"r2[T_eff]": 0.0, "r2[T_eff_M_H]": 0.0},
+    needs=NEEDS,
+    figures=("scores",),
+)
+def metadata_baseline(stars: Count = 32_000, degree: Count = 3) -> Table:
+    """Polynomials of the true T_eff, and of T_eff and M_H."""
+    table = over(known={"T_eff": ("T_eff",), "T_eff_M_H": ("T_eff", "M_H")})
+    model = make_pipeline(StandardScaler(), PolynomialFeatures(degree), LinearRegression())
+    everything = spectra(stars=stars)
+    for case in table:
+        seen = Parts(*(_labels(part, case.known) for part in everything))
+        case.record(scored(fit(model, seen.train, seen.valid), seen.test))
+    return table
+
+
+@experiment(
+    plan="towers baselines",
+    claim="Whitening matters more than the model: simple models do best on flux / error",
+    accept=[
+        at_least("max(r2[1,ridge], r2[1,whitened_ridge])", 0.58),
+        at_least("r2[1,whitened_lightgbm]", 0.68),
+        at_least("r2[1,whitened_mlp]", 0.73),
+        more_than("r2[1,whitened_lightgbm] - r2[1,pca_lightgbm]", 0.0),
+        more_than("r2[1,whitened_mlp] - max(r2[1,ridge], r2[1,lightgbm])", 0.0),
+    ],
+    published={
+        "r2[0.1,ridge]": 0.909,
+        "r2[1,ridge]": 0.458,
+        "r2[1,lightgbm]": 0.536,
+        "r2[1,residual_mlp]": 0.498,
+    },
+    needs=NEEDS,
+    figures=("predicted", "scores"),
+)
+def flux_baselines(
+    stars: Count = 100_000,
+    count: Count = COMPONENTS,
+    trees: Count = 500,
+    pixel_trees: Count = 500,
+    epochs: Count = 100,
+    pixel_epochs: Count = 40,
+    patience: Count = 10,
+) -> Table:
+    """Ridge, LightGBM and networks on the pixels, on their components and on whitened ones."""
+    table = over(noise=LEVELS, model=MODELS)
+
+    @lru_cache(maxsize=2)  # pixels of one noise level, and what is made of them
+    def seen(features: str, level: float) -> Parts:
+        if features == "whitened":
+            return whitened(count, level, stars)
+        if features == "flux":
+            return spectra("flux", noise_level=level, stars=stars)
+        flux = seen("flux", level)
+        if features == "pca":
+            return columns(components(count, current().seed), flux)
+        return side_by_side(flux, ridged(flux).score)
+
+    for case in table:
+        features, _, name = case.model.rpartition("_")
+        parts = seen(features or "flux", case.noise)
+        models = {
+            "ridge": SweptRidge(),
+            "lightgbm": _boosted(trees) if features else _boosted(pixel_trees, PIXEL_SHARE),
+            "mlp": plain_mlp(parts.train, epochs, patience),
+        }
+        if features == "residual":
+            models["mlp"] = OnRidge(Mlp(epochs=pixel_epochs, patience=patience))
+        case.record(scored(fit(models[name], parts.train, parts.valid), parts.test))
+    return table
+
+
+def _span(setting: str) -> str:
+    """How far R2 moves with a setting, at noise level 1."""
+    values = f"r2[1,{setting}_*], r2[1,baseline]"
+    return f"(max({values}) - min({values}))"
+
+
+@experiment(
+    plan="towers sweep",
+    claim="Of the settings of LightGBM the learning rate matters most",
+    accept=[more_than(f"{_span('rate')} - {_span(name)}", 0.0) for name in list(SWEEP)[1:]],
+    needs=NEEDS,
+    figures=("scores",),
+)
+def lgbm_sweep(stars: Count = 32_000, trees: Count = 500, count: Count = COMPONENTS) -> Table:
+    """LightGBM on whitened components, one setting at a time moved away from the baseline."""
+    settings = {"baseline": {}}
+    for label, (name, values) in SWEEP.items():
+        for value in values:
+            number = round(value * trees) if label == "trees" else value
+            settings[f"{label}_{value:g}"] = {name: number}
+    table = over(noise=LEVELS, setting=settings)
+    seen = lru_cache(maxsize=1)(lambda level: whitened(count, level, stars))
+    for case in table:
+        parts, model = seen(case.noise), _boosted(trees).set_params(**case.setting)
+        case.record(scored(fit(model, parts.train, parts.valid), parts.test))
+    return table
+
+
+@experiment(
+    plan="towers F2-F3",
+    claim="Summary statistics and strengths of named lines add log g to the global features",
+    accept=[
+        more_than("r2[1,global_F2_F3] - r2[1,global]", 0.0),
+        more_than("r2[0.1,global_F2_F3] - r2[0.1,global]", 0.0),
+    ],
+    needs=NEEDS,
+    figures=("scores",),
+)
+def summary_features(stars: Count = 32_000, trees: Count = 500, count: Count = 96) -> Table:
+    """LightGBM on F2 (mean, deviation, colour), on F3 (named lines), and on both with others."""
+    table = over(
+        noise=LEVELS,
+        features=("F2", "F3", "F2_F3", "global", "global_F2", "global_F3", "global_F2_F3"),
+    )
+
+    @lru_cache(maxsize=1)
+    def families(level: float) -> dict[str, Parts]:
+        flux = spectra("flux", noise_level=level, stars=stars)
+        wave = store.read_spectra(flux.train.path).wave
+        return {
+            "global": side_by_side(*global_families(flux, ridged(flux), count).values()),
+            "F2": columns(Summary(), flux),
+            "F3": columns(LineStrengths(wave), flux),
+        }
+
+    for case in table:
+        found = families(case.noise)
+        parts = side_by_side(*(found[name] for name in case.features.split("_")))
+        model = _boosted(trees)
+        case.record(scored(fit(model, parts.train, parts.valid), parts.test))
+    return table
+
+
+def _boosted(trees: int, share: float = 1.0) -> LGBMRegressor:
+    """LightGBM, each tree of which sees a share of the features."""
+    return lightgbm(LEAVES, trees).set_params(learning_rate=RATE, colsample_bytree=share)
+
+
+def _labels(part: Part, names: Sequence[str]) -> Part:
+    """True labels as features."""
+    features = np.column_stack([part.stars[name] for name in names])
+    return replace(part, features=features[None])

@@ -1,0 +1,150 @@
+"""Features as the towers ask for them: pixels of stars in, a few columns of the same stars out.
+
+Each family is fitted to the noisy training spectra alone (`columns`), the ridge's score of
+training stars comes from ridges that have not seen them (`models.ridge.RidgeScore`). Components
+are of flux / error (`whitened`), all else is of the flux, but for the statistics of the error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from lightgbm import LGBMRegressor
+from sklearn.base import TransformerMixin
+from sklearn.pipeline import Pipeline
+
+from stargrav.data import store
+from stargrav.experiments.inputs import Part, Parts
+from stargrav.experiments.steps import Fitted, Mlp, Predicts, current, score, spectra
+from stargrav.experiments.table import Score
+from stargrav.models.features import Statistics, TopSegments, components
+from stargrav.models.residual import OnRidge
+from stargrav.models.ridge import RidgeScore
+
+LEVELS = (0.1, 1.0)  # of the noise, in units of the error
+COMPONENTS = 48  # of flux / error that the plain network reads
+RIDGE_ALPHAS = (1e1, 1e2, 1e3, 1e4, 1e5)
+
+
+class Ridged(NamedTuple):
+    """What a ridge on the flux says of the stars.
+
+    Attributes:
+        score: its prediction as the one column, of training stars out of fold.
+        weights: (p,) its coefficients, of standardised pixels.
+    """
+
+    score: Parts
+    weights: np.ndarray
+
+
+def columns(family: TransformerMixin, seen: Parts, target: str = "log_g") -> Parts:
+    """The features of a family, fitted to the training stars as they are seen.
+
+    Args:
+        family: of `models.features`, or `RidgeScore`.
+        seen: pixels.
+        target: the label that some families are fitted to.
+    """
+    train = family.fit_transform(seen.train.rows(), seen.train.label(target))
+    found = [train, *(family.transform(part.rows()) for part in seen[1:])]
+
+    def told(part: Part, values: np.ndarray) -> Part:
+        values = np.asarray(values, dtype=np.float32)
+        return replace(part, features=values.reshape(len(part.features), len(part), -1))
+
+    return Parts(*map(told, seen, found))
+
+
+def side_by_side(first: Parts, *others: Parts) -> Parts:
+    """The columns of several parts of the same stars."""
+    for other in others:
+        first = Parts(*(a.beside(b) for a, b in zip(first, other, strict=True)))
+    return first
+
+
+def whitened(count: int, noise_level: float, stars: int | None = None) -> Parts:
+    """The leading principal components of flux / error.
+
+    Training stars also know them without noise (`Part.noiseless`), unless their errors are
+    estimated from noisy counts and change with the noise.
+
+    Args:
+        count: of components.
+        noise_level: see `spectra`.
+        stars: of train.
+    """
+    seen = spectra("whitened", noise_level=noise_level, stars=stars)
+    family = components(count, current().seed)
+    found = columns(family, seen)
+    if store.read_spectra(seen.train.path).error_kind == "observed":
+        return found
+    clean = spectra("whitened", noise_level=0.0, stars=stars).train
+    noiseless = family.transform(clean.features[0]).astype(np.float32)
+    return found._replace(train=replace(found.train, noiseless=noiseless))
+
+
+def plain_mlp(train: Part, epochs: int, patience: int) -> Mlp:
+    """The network on whitened components that any other model has to beat.
+
+    Noise is drawn anew in each epoch where the components allow it.
+    """
+    fresh = train.noiseless is not None
+    return Mlp((256, 128), 0.0, epochs=epochs, patience=patience, fresh_noise=fresh)
+
+
+def ridged(flux: Parts) -> Ridged:
+    """The score and the weights of a ridge on the flux."""
+    family = RidgeScore(RIDGE_ALPHAS)
+    score = columns(family, flux)
+    return Ridged(score, family.coef_ * family.scale_)
+
+
+def top_pixels(weights: np.ndarray, count: int) -> list[int]:
+    """The pixels of the largest absolute weights, from blue to red; all if there are fewer."""
+    return sorted(np.argsort(-np.abs(weights), kind="stable")[:count].tolist())
+
+
+def global_families(
+    flux: Parts, ridge: Ridged, count: int = 96, segments: int = 24
+) -> dict[str, Parts]:
+    """The families of the global tower by name: pca, ridge, segments, error.
+
+    Args:
+        flux: of the stars.
+        ridge: on that flux.
+        count: of components.
+        segments: that are kept.
+    """
+    seen = {"noise_level": flux.train.noise_level, "stars": len(flux.train)}
+    return {
+        "pca": whitened(count, **seen),
+        "ridge": ridge.score,
+        "segments": columns(TopSegments(ridge.weights, segments), flux),
+        "error": columns(Statistics(), spectra("error", **seen)),
+    }
+
+
+def scored(model: Fitted, part: Part) -> Score:
+    """The score of a model, with the number of its parameters in the table."""
+    found = score(model, part)
+    return replace(found, columns={**found.columns, "parameters": parameters(model.estimator)})
+
+
+def parameters(model: Predicts) -> int:
+    """How many numbers were fitted: weights, coefficients with intercept, or leaves of trees.
+
+    A ridge that is corrected and the features themselves do not count.
+    """
+    if isinstance(model, OnRidge):
+        return parameters(model.model)
+    if isinstance(model, Pipeline):
+        return parameters(model[-1])
+    if isinstance(model, torch.nn.Module):
+        return sum(values.numel() for values in model.parameters())
+    if isinstance(model, LGBMRegressor):
+        return sum(tree["num_leaves"] for tree in model.booster_.dump_model()["tree_info"])
+    return len(np.ravel(model.coef_)) + 1

@@ -1,0 +1,281 @@
+"""Programme `towers`: networks that read a whole spectrum, beside or on top of a ridge.
+
+Most of them correct a ridge on the flux (`models.residual`). All are measured against the plain
+network on whitened components, of the same stars: what does not beat it is not worth having.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from stargrav.experiments.baselines import NEEDS
+from stargrav.experiments.families import (
+    COMPONENTS,
+    LEVELS,
+    Ridged,
+    global_families,
+    plain_mlp,
+    ridged,
+    scored,
+    side_by_side,
+    top_pixels,
+    whitened,
+)
+from stargrav.experiments.inputs import Part, Parts
+from stargrav.experiments.spec import Count, Noise, at_least, experiment, more_than
+from stargrav.experiments.steps import (
+    Fitted,
+    Mlp,
+    Network,
+    fit,
+    latents,
+    over,
+    predict,
+    spectra,
+)
+from stargrav.experiments.table import Score, Table
+from stargrav.models.pooling import READOUT
+from stargrav.models.residual import OnRidge
+from stargrav.models.ridge import SweptRidge
+from stargrav.models.towers import FUSIONS
+
+WINDOWS = (128, 256, 512)
+FAMILIES = ("pca", "ridge", "segments", "error")
+FILTERS = {  # of the dilated network
+    "d1": {"kernels": (15,), "dilation": 1},
+    "d2": {"kernels": (15,), "dilation": 2},
+    "d4": {"kernels": (15,), "dilation": 4},
+    "k7": {"kernels": (7,)},
+    "k31": {"kernels": (31,)},
+    "k63": {"kernels": (63,)},
+    "multi": {"kernels": (7, 15, 31, 63)},
+}
+
+
+@experiment(
+    plan="towers global",
+    claim="A network on global features beats the ridge that it corrects, and the plain network",
+    accept=[
+        more_than("r2[1,all] - r2[1,ridge]", 0.0),
+        more_than("r2[1,all] - r2[1,plain]", 0.0),
+    ],
+    published={"r2[0.1,all]": 0.9588, "r2[1,all]": 0.4883},
+    needs=NEEDS,
+    figures=("scores",),
+)
+def global_tower(
+    stars: Count = 32_000,
+    count: Count = 96,
+    segments: Count = 24,
+    epochs: Count = 60,
+    patience: Count = 10,
+) -> Table:
+    """The tower on all families and without each of them, the ridge alone, the plain network.
+
+    `direct` reads the same features without a ridge to correct.
+    """
+    without = {f"no_{name}": name for name in FAMILIES}
+    table = over(noise=LEVELS, model=("all", *without, "direct", "ridge", "plain"))
+
+    @lru_cache(maxsize=1)
+    def families(level: float) -> dict[str, Parts]:
+        flux = spectra("flux", noise_level=level, stars=stars)
+        return global_families(flux, ridged(flux), count, segments)
+
+    for case in table:
+        found = families(case.noise)
+        if case.model == "plain":
+            case.record(_plain(case.noise, stars, epochs, patience))
+            continue
+        kept = [part for name, part in found.items() if name != without.get(case.model)]
+        mlp = Mlp(epochs=epochs, patience=patience)
+        if case.model == "ridge":
+            parts, model = found["ridge"], SweptRidge()
+        elif case.model == "direct":
+            parts, model = side_by_side(*kept), mlp
+        else:
+            parts, model = side_by_side(*kept, found["ridge"]), OnRidge(mlp)
+        case.record(scored(fit(model, parts.train, parts.valid), parts.test))
+    return table
+
+
+@experiment(
+    plan="towers local",
+    claim="Windows around the pixels that a ridge relies on tell what the ridge leaves over",
+    accept=[
+        more_than("r2[0.1,cnn_256] - r2[0.1,ridge]", 0.0),
+        more_than("r2[1,cnn_256] - r2[1,ridge]", 0.0),
+    ],
+    published={"r2[0.1,cnn_256]": 0.9313},
+    needs=NEEDS,
+    figures=("scores",),
+)
+def local_tower(
+    stars: Count = 32_000,
+    transformer_windows: tuple[Count, ...] = WINDOWS,
+    epochs: Count = 40,
+    patience: Count = 8,
+    batch_size: Count = 256,
+) -> Table:
+    """Shared CNN or transformer over windows of 17 pixels, correcting a ridge, by their number."""
+    towers = {f"cnn_{k}": ("local_cnn", k) for k in WINDOWS}
+    towers |= {f"transformer_{k}": ("local_transformer", k) for k in transformer_windows}
+    table = over(noise=LEVELS, model={"ridge": None, **towers})
+    seen = lru_cache(maxsize=1)(lambda level: _pixels(level, stars))
+    training = {"epochs": epochs, "patience": patience, "batch_size": batch_size}
+    for case in table:
+        flux, ridge = seen(case.noise)
+        if case.model is None:
+            parts, model = ridge.score, SweptRidge()
+        else:
+            kind, count = case.model
+            network = Network(kind, {"places": top_pixels(ridge.weights, count)}, **training)
+            parts, model = side_by_side(flux, ridge.score), OnRidge(network)
+        case.record(scored(fit(model, parts.train, parts.valid), parts.test))
+    return table
+
+
+@experiment(
+    plan="towers dilated",
+    claim="Filters that see further, by dilation or by more taps, read more log g",
+    accept=[
+        more_than("r2[0.1,d2] - r2[0.1,d1]", 0.0),
+        more_than("r2[0.1,k63] - r2[0.1,k7]", 0.0),
+    ],
+    published={"r2[0.1,d2]": 0.992},
+    needs=NEEDS,
+    figures=("receptive_field", "scores"),
+)
+def dilated_cnn(
+    stars: Count = 32_000,
+    channels: Count = 16,
+    epochs: Count = 40,
+    patience: Count = 8,
+    batch_size: Count = 256,
+) -> Table:
+    """Convolutions over all pixels by kernel, dilation, and with several kernels side by side."""
+    table = over(noise=LEVELS, filters=FILTERS)
+    seen = lru_cache(maxsize=1)(lambda level: spectra("flux", noise_level=level, stars=stars))
+    for case in table:
+        flux, sizes = seen(case.noise), {**case.filters, "channels": channels}
+        network = Network(
+            "dilated_cnn", sizes, batch_size=batch_size, epochs=epochs, patience=patience
+        )
+        fitted = fit(network, flux.train, flux.valid)
+        reach = fitted.estimator.receptive_field
+        case.record(scored(fitted, flux.test), receptive_field=reach)
+    return table
+
+
+@experiment(
+    plan="towers two",
+    claim="At noise 1 both towers fused read more than either, and than the plain network",
+    accept=[
+        more_than("r2[1,chosen] - max(r2[1,global], r2[1,local])", 0.0),
+        more_than("r2[1,chosen] - r2[1,plain]", 0.0),
+    ],
+    needs=NEEDS,
+    figures=("scores",),
+)
+def two_tower(
+    stars: Count = 32_000,
+    count: Count = 96,
+    segments: Count = 24,
+    windows: Count = 256,
+    epochs: Count = 40,
+    patience: Count = 8,
+    batch_size: Count = 256,
+) -> Table:
+    """Each tower alone and both fused in three ways, correcting a ridge, and the plain network.
+
+    `chosen` is the fusion that does best on valid stars.
+    """
+    table = over(noise=LEVELS, model=("global", "local", *FUSIONS, "chosen", "plain"))
+    training = {"epochs": epochs, "patience": patience, "batch_size": batch_size}
+
+    @lru_cache(maxsize=1)
+    def seen(level: float) -> tuple[dict[str, Parts], dict[str, Any]]:
+        flux, ridge = _pixels(level, stars)
+        told = side_by_side(*global_families(flux, ridge, count, segments).values())
+        sizes = {"places": top_pixels(ridge.weights, windows)}
+        fused = side_by_side(flux, told, ridge.score)
+        local, others = side_by_side(flux, ridge.score), side_by_side(told, ridge.score)
+        return {"local": local, "global": others, "fused": fused}, sizes
+
+    @lru_cache(maxsize=len(FUSIONS))
+    def trained(model: str, level: float) -> Fitted:
+        parts, sizes = seen(level)
+        if model == "global":
+            network = Mlp(**training)
+        elif model == "local":
+            network = Network("local_cnn", sizes, **training)
+        else:
+            features = parts["global"].train.features.shape[-1] - 1
+            sizes = {**sizes, "features": features, "fusion": model}
+            network = Network("two_tower", sizes, **training)
+        own = parts.get(model, parts["fused"])
+        return fit(OnRidge(network), own.train, own.valid)
+
+    for case in table:
+        if case.model == "plain":
+            case.record(_plain(case.noise, stars, epochs, patience))
+            continue
+        parts = seen(case.noise)[0]
+        own = parts.get(case.model, parts["fused"])
+        tried = FUSIONS if case.model == "chosen" else (case.model,)
+        models = [trained(name, case.noise) for name in tried]
+        case.record(scored(min(models, key=lambda one: _missed(one, own.valid)), own.test))
+    return table
+
+
+@experiment(
+    plan="towers latent",
+    claim="The teacher's latent lifts the global tower, and above .50 at noise 1",
+    accept=[at_least("r2[both]", 0.5), more_than("r2[both] - r2[global]", 0.0)],
+    needs=(*NEEDS, "latents@base"),
+    figures=("losses", "scores"),
+)
+def latent_tower(
+    stars: Count = 32_000,
+    count: Count = 96,
+    segments: Count = 24,
+    epochs: Count = 60,
+    patience: Count = 10,
+    noise_level: Noise = 1.0,
+) -> Table:
+    """The global tower, the teacher's latent in its place, both, and the plain network."""
+    flux, ridge = _pixels(noise_level, stars)
+    told = side_by_side(*global_families(flux, ridge, count, segments).values())
+    latent = latents(*READOUT, noise_level, stars=stars, draws=1)
+    features = {"global": told, "latent": latent, "both": side_by_side(told, latent)}
+    table = over(features=(*features, "plain"))
+    for case in table:
+        if case.features == "plain":
+            case.record(_plain(noise_level, stars, epochs, patience))
+            continue
+        parts = side_by_side(features[case.features], ridge.score)
+        model = OnRidge(Mlp(epochs=epochs, patience=patience))
+        case.record(scored(fit(model, parts.train, parts.valid), parts.test))
+    return table
+
+
+def _pixels(level: float, stars: int) -> tuple[Parts, Ridged]:
+    """Flux, and a ridge on it."""
+    flux = spectra("flux", noise_level=level, stars=stars)
+    return flux, ridged(flux)
+
+
+def _plain(level: float, stars: int, epochs: int, patience: int) -> Score:
+    """The plain network on whitened components of the same stars."""
+    parts = whitened(COMPONENTS, level, stars)
+    model = plain_mlp(parts.train, epochs, patience)
+    return scored(fit(model, parts.train, parts.valid), parts.test)
+
+
+def _missed(model: Fitted, part: Part) -> float:
+    """Mean square error of a model."""
+    found = predict(model, part)
+    return float(np.mean((found.value - found.truth) ** 2))
