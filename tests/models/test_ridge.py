@@ -1,5 +1,7 @@
 """Ridge over several penalties against scikit-learn's over one."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
@@ -96,3 +98,18 @@ def test_the_penalty_of_a_score_is_the_best_out_of_fold(stars):
     found = RidgeScore(alphas).fit(x, y)
     missed = {a: np.mean((RidgeScore((a,)).fit_transform(x, y)[:, 0] - y) ** 2) for a in alphas}
     assert found.alpha_ == min(missed, key=missed.get)
+
+
+def test_spectra_are_not_held_a_second_time(monkeypatch):
+    monkeypatch.setattr(ridge, "_BLOCK", 256)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((40_000, 40), dtype=np.float32), rng.standard_normal(40_000)
+    for fitted in (
+        lambda: SweptRidge((1.0, 10.0)).fit(x, y, x[:99], y[:99]),
+        lambda: RidgeScore((1.0, 10.0)).fit(x, y),
+    ):
+        tracemalloc.start()
+        fitted()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 0.5 * x.nbytes

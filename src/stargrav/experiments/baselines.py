@@ -90,7 +90,7 @@ def metadata_baseline(stars: Count = 32_000, degree: Count = 3) -> Table:
         "r2[1,residual_mlp]": 0.498,
     },
     needs=NEEDS,
-    figures=("predicted", "scores"),
+    figures=("scores",),
 )
 def flux_baselines(
     stars: Count = 100_000,
@@ -124,7 +124,7 @@ def flux_baselines(
             "mlp": plain_mlp(parts.train, epochs, patience),
         }
         if features == "residual":
-            models["mlp"] = OnRidge(Mlp(epochs=pixel_epochs, patience=patience))
+            models["mlp"] = OnRidge(Mlp(epochs=pixel_epochs, patience=patience, schedule="cosine"))
         case.record(scored(fit(models[name], parts.train, parts.valid), parts.test))
     return table
 

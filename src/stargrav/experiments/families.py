@@ -91,9 +91,15 @@ def plain_mlp(train: Part, epochs: int, patience: int) -> Mlp:
     """The network on whitened components that any other model has to beat.
 
     Noise is drawn anew in each epoch where the components allow it.
+
+    Args:
+        train: stars that it will be trained on.
+        epochs: at most so many.
+        patience: epochs without improvement before it stops.
     """
     fresh = train.noiseless is not None
-    return Mlp((256, 128), 0.0, epochs=epochs, patience=patience, fresh_noise=fresh)
+    plan = {"epochs": epochs, "patience": patience, "schedule": "cosine"}
+    return Mlp((256, 128), 0.0, fresh_noise=fresh, **plan)
 
 
 def ridged(flux: Parts) -> Ridged:

@@ -82,6 +82,7 @@ class Mlp:
         fresh_noise: train on features whose noise is drawn anew in each epoch rather than on the
             stored draws: latents go through the frozen teacher for that, components that know
             themselves without noise (`Part.noiseless`) need no spectra.
+        schedule: of the learning rate, see `training.plan.Plan`.
     """
 
     kind: ClassVar[str] = "mlp_head"
@@ -94,6 +95,7 @@ class Mlp:
     epochs: int = 200
     patience: int = 15
     fresh_noise: bool = False
+    schedule: str = "plateau"
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -108,7 +110,8 @@ class Network:
     Args:
         kind: its name.
         sizes: its arguments but for inputs and outputs.
-        learning_rate, weight_decay, batch_size, epochs, patience, fresh_noise: as for `Mlp`.
+        learning_rate, weight_decay, batch_size, epochs, patience, fresh_noise, schedule: as for
+            `Mlp`.
     """
 
     kind: str
@@ -119,6 +122,7 @@ class Network:
     epochs: int = 200
     patience: int = 15
     fresh_noise: bool = False
+    schedule: str = "plateau"
 
 
 class Predicts(Protocol):
@@ -311,6 +315,7 @@ def _train(
     fresh = _fresh(train, target, model.batch_size) if model.fresh_noise else None
     plan = Plan(
         epochs=model.epochs,
+        schedule=model.schedule,
         patience=model.patience,
         monitor="valid_r2",
         accelerator=found.accelerator,

@@ -42,6 +42,7 @@ from stargrav.models.residual import OnRidge
 from stargrav.models.ridge import SweptRidge
 from stargrav.models.towers import FUSIONS
 
+PLAIN_PATIENCE = 15
 WINDOWS = (128, 256, 512)
 FAMILIES = ("pca", "ridge", "segments", "error")
 FILTERS = {  # of the dilated network
@@ -70,6 +71,7 @@ def global_tower(
     stars: Count = 32_000,
     count: Count = 96,
     segments: Count = 24,
+    plain_epochs: Count = 100,
     epochs: Count = 60,
     patience: Count = 10,
 ) -> Table:
@@ -88,10 +90,10 @@ def global_tower(
     for case in table:
         found = families(case.noise)
         if case.model == "plain":
-            case.record(_plain(case.noise, stars, epochs, patience))
+            case.record(_plain(case.noise, stars, plain_epochs))
             continue
         kept = [part for name, part in found.items() if name != without.get(case.model)]
-        mlp = Mlp(epochs=epochs, patience=patience)
+        mlp = Mlp(epochs=epochs, patience=patience, schedule="cosine")
         if case.model == "ridge":
             parts, model = found["ridge"], SweptRidge()
         elif case.model == "direct":
@@ -125,7 +127,12 @@ def local_tower(
     towers |= {f"transformer_{k}": ("local_transformer", k) for k in transformer_windows}
     table = over(noise=LEVELS, model={"ridge": None, **towers})
     seen = lru_cache(maxsize=1)(lambda level: _pixels(level, stars))
-    training = {"epochs": epochs, "patience": patience, "batch_size": batch_size}
+    training = {
+        "epochs": epochs,
+        "patience": patience,
+        "batch_size": batch_size,
+        "schedule": "cosine",
+    }
     for case in table:
         flux, ridge = seen(case.noise)
         if case.model is None:
@@ -162,7 +169,12 @@ def dilated_cnn(
     for case in table:
         flux, sizes = seen(case.noise), {**case.filters, "channels": channels}
         network = Network(
-            "dilated_cnn", sizes, batch_size=batch_size, epochs=epochs, patience=patience
+            "dilated_cnn",
+            sizes,
+            batch_size=batch_size,
+            epochs=epochs,
+            patience=patience,
+            schedule="cosine",
         )
         fitted = fit(network, flux.train, flux.valid)
         reach = fitted.estimator.receptive_field
@@ -185,6 +197,7 @@ def two_tower(
     count: Count = 96,
     segments: Count = 24,
     windows: Count = 256,
+    plain_epochs: Count = 100,
     epochs: Count = 40,
     patience: Count = 8,
     batch_size: Count = 256,
@@ -194,7 +207,12 @@ def two_tower(
     `chosen` is the fusion that does best on valid stars.
     """
     table = over(noise=LEVELS, model=("global", "local", *FUSIONS, "chosen", "plain"))
-    training = {"epochs": epochs, "patience": patience, "batch_size": batch_size}
+    training = {
+        "epochs": epochs,
+        "patience": patience,
+        "batch_size": batch_size,
+        "schedule": "cosine",
+    }
 
     @lru_cache(maxsize=1)
     def seen(level: float) -> tuple[dict[str, Parts], dict[str, Any]]:
@@ -221,7 +239,7 @@ def two_tower(
 
     for case in table:
         if case.model == "plain":
-            case.record(_plain(case.noise, stars, epochs, patience))
+            case.record(_plain(case.noise, stars, plain_epochs))
             continue
         parts = seen(case.noise)[0]
         own = parts.get(case.model, parts["fused"])
@@ -242,6 +260,7 @@ def latent_tower(
     stars: Count = 32_000,
     count: Count = 96,
     segments: Count = 24,
+    plain_epochs: Count = 100,
     epochs: Count = 60,
     patience: Count = 10,
     noise_level: Noise = 1.0,
@@ -254,10 +273,10 @@ def latent_tower(
     table = over(features=(*features, "plain"))
     for case in table:
         if case.features == "plain":
-            case.record(_plain(noise_level, stars, epochs, patience))
+            case.record(_plain(noise_level, stars, plain_epochs))
             continue
         parts = side_by_side(features[case.features], ridge.score)
-        model = OnRidge(Mlp(epochs=epochs, patience=patience))
+        model = OnRidge(Mlp(epochs=epochs, patience=patience, schedule="cosine"))
         case.record(scored(fit(model, parts.train, parts.valid), parts.test))
     return table
 
@@ -268,10 +287,10 @@ def _pixels(level: float, stars: int) -> tuple[Parts, Ridged]:
     return flux, ridged(flux)
 
 
-def _plain(level: float, stars: int, epochs: int, patience: int) -> Score:
+def _plain(level: float, stars: int, epochs: int) -> Score:
     """The plain network on whitened components of the same stars."""
     parts = whitened(COMPONENTS, level, stars)
-    model = plain_mlp(parts.train, epochs, patience)
+    model = plain_mlp(parts.train, epochs, PLAIN_PATIENCE)
     return scored(fit(model, parts.train, parts.valid), parts.test)
 
 
