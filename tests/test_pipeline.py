@@ -60,7 +60,7 @@ NEUTRAL = {
     *DECLARED,
     *("errors", "files", "settings", "stages", "spectrum", "processes"),
     *("data.validate", "training.device", "physics.grid"),
-    *("models", "models.heads", "models.probes", "models.student"),
+    *("models", "models.heads", "models.probes", "models.student", "models.towers"),
     *("experiments", "experiments.present"),
 }
 
