@@ -23,7 +23,7 @@ from stargrav.models.ridge import SweptRidge
 
 
 def timed(work: Callable[[], object]) -> float:
-    """CPU seconds that a call takes, over all threads: other work on the machine does not count."""
+    """CPU seconds that a call takes, over all threads; other work does not count."""
     start = time.process_time()
     work()
     return time.process_time() - start

@@ -19,7 +19,7 @@ from stargrav.models.residual import OnRidge
 from stargrav.observation.instrument import PFS_MR
 from stargrav.physics.hydrogen import line_wavelength
 from stargrav.physics.lines import read_lines
-from stargrav.training.batches import FreshNoise
+from stargrav.training.redrawn import FreshNoise
 
 WAVE = PFS_MR.wave
 

@@ -232,6 +232,8 @@ class Inputs:
             clean = Clean(whole, error=error)
             features = [
                 pixels(clean, rows, inputs, noise_level, self.seed, draw)
+                if inputs
+                else np.empty((len(rows), 0), dtype=np.float32)
                 for draw in range(draws if split == "train" else 1)
             ]
             parts.append(

@@ -24,9 +24,10 @@ from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import limit_scores, regression_scores
 from stargrav.models.residual import OnRidge
 from stargrav.models.ridge import SweptRidge
-from stargrav.training.batches import Batches, FreshNoise
+from stargrav.training.batches import Batches
 from stargrav.training.device import device
 from stargrav.training.plan import Plan
+from stargrav.training.redrawn import FreshNoise
 
 __all__ = [
     "Mlp",
@@ -234,7 +235,8 @@ def fit(
     for part in (train, valid):
         part.require_variation(target)
     columns = {"n_train": len(train), "draws": len(train.features)}
-    seen, checked = ((part.rows(), part.label(target)) for part in (train, valid.first_draw()))
+    seen = train.rows(), train.label(target)
+    checked = valid.features[0], valid.stars[target]
     if isinstance(model, OnRidge):
         if getattr(model.model, "fresh_noise", False):
             raise ValueError("the ridge's scores belong to the stored noise")

@@ -9,8 +9,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from stargrav.experiments.baselines import NEEDS
 from stargrav.experiments.families import (
     COMPONENTS,
@@ -24,7 +22,7 @@ from stargrav.experiments.families import (
     top_pixels,
     whitened,
 )
-from stargrav.experiments.inputs import Part, Parts
+from stargrav.experiments.inputs import Parts
 from stargrav.experiments.spec import Count, Noise, at_least, experiment, more_than
 from stargrav.experiments.steps import (
     Fitted,
@@ -32,8 +30,8 @@ from stargrav.experiments.steps import (
     Network,
     fit,
     latents,
+    missed,
     over,
-    predict,
     spectra,
 )
 from stargrav.experiments.table import Score, Table
@@ -245,7 +243,7 @@ def two_tower(
         own = parts.get(case.model, parts["fused"])
         tried = FUSIONS if case.model == "chosen" else (case.model,)
         models = [trained(name, case.noise) for name in tried]
-        case.record(scored(min(models, key=lambda one: _missed(one, own.valid)), own.test))
+        case.record(scored(min(models, key=lambda one: missed(one, own.valid)), own.test))
     return table
 
 
@@ -292,9 +290,3 @@ def _plain(level: float, stars: int, epochs: int) -> Score:
     parts = whitened(COMPONENTS, level, stars)
     model = plain_mlp(parts.train, epochs, PLAIN_PATIENCE)
     return scored(fit(model, parts.train, parts.valid), parts.test)
-
-
-def _missed(model: Fitted, part: Part) -> float:
-    """Mean square error of a model."""
-    found = predict(model, part)
-    return float(np.mean((found.value - found.truth) ** 2))

@@ -60,7 +60,7 @@ def pixels(
     Args:
         clean: the data set.
         rows: (n,) of its stars, ascending.
-        inputs: names in `INPUTS`, laid side by side; none for the stars alone.
+        inputs: names in `INPUTS`, laid side by side.
         noise_level: see `noisy_draw`, as for seed and draw.
         seed: of the noise.
         draw: number of the draw.
@@ -76,8 +76,6 @@ def pixels(
             raise InputError("spectra", "inputs", repr(name), "one of " + ", ".join(INPUTS))
     width = clean.spectra.flux.shape[1]
     found = np.empty((len(rows), len(inputs) * width), dtype=np.float32)
-    if not inputs:
-        return found
     for start in range(0, len(rows), BATCH):
         part = slice(start, start + BATCH)
         flux, error = noisy_draw(clean, rows[part], noise_level, seed, draw)

@@ -8,7 +8,7 @@ fitted, so that no clean, valid or test spectrum enters. Ridge's own feature is
 Components are meant to be taken of x = flux / error. The noise of x is white, so that it falls on
 the orthonormal rows of W as it falls on pixels: z of a star with noise of level s is z of the
 noise-free star plus s N(0, I_k), exactly, where the error itself does not depend on the noise. A
-star's noise is thus drawn anew for the price of k numbers (`training.batches.FreshNoise`).
+star's noise is thus drawn anew for the price of k numbers (`training.redrawn.FreshNoise`).
 """
 
 from __future__ import annotations
