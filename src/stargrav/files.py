@@ -24,7 +24,7 @@ def whole(folder: Path) -> Iterator[Path]:
     """
     aside = folder.with_name(f".{folder.name}.partial")
     before = folder.with_name(f".{folder.name}.before")
-    with _alone(folder):
+    with alone(folder):
         yield from _replaced(folder, aside, before)
 
 
@@ -42,11 +42,11 @@ def _replaced(folder: Path, aside: Path, before: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process of this machine writes the folder."""
-    name = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]
-    path = Path(tempfile.gettempdir()) / f"stargrav-{os.getuid()}-{name}.lock"
-    with path.open("w") as lock:
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process of this machine is at work on a file or folder."""
+    name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
+    held = Path(tempfile.gettempdir()) / f"stargrav-{os.getuid()}-{name}.lock"
+    with held.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

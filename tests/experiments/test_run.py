@@ -1,6 +1,8 @@
 """The runner: what MLflow gets, what a crash leaves, what is shown again."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import mlflow
@@ -296,3 +298,16 @@ def test_a_linear_probe_as_head_answers_the_same(inputs):
     features = np.array(z.test.features[0])
     expected = probe.predict(features)
     assert as_head(probe).predict(features) == pytest.approx(expected, abs=1e-4)
+
+
+def test_two_processes_may_make_the_database_at_once(tmp_path):
+    code = "import sys; from stargrav.experiments.run import _mlflow_run\n"
+    code += "with _mlflow_run('distill', sys.argv[1], sys.argv[2]): pass"
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    command = [sys.executable, "-c", code]
+    both = [subprocess.Popen([*command, name, uri], stderr=subprocess.PIPE) for name in "ab"]
+    for process in both:
+        _, told = process.communicate(timeout=300)
+        assert process.returncode == 0, told.decode()
+    names = {run.info.run_name for run in MlflowClient(uri).search_runs(["1"])}
+    assert names == {"a", "b"}

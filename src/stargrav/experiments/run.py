@@ -36,7 +36,7 @@ from stargrav.experiments.present import criterion_text, text
 from stargrav.experiments.results import Result
 from stargrav.experiments.spec import Experiment
 from stargrav.experiments.steps import Bench, Fitted, bench
-from stargrav.files import whole
+from stargrav.files import alone, whole
 from stargrav.inference import served
 from stargrav.models.probes import as_head
 
@@ -197,7 +197,8 @@ def _mlflow_run(where: str, name: str, tracking_uri: str | None) -> Iterator[Non
         warnings.filterwarnings("ignore", module="mlflow.*")
         mlflow.set_tracking_uri(tracking_uri)
         adopted = "MLFLOW_RUN_ID" in os.environ
-        number = None if adopted else _experiment_id(where, tracking_uri)
+        with alone(Path(tracking_uri)):  # two processes cannot make one database
+            number = None if adopted else _experiment_id(where, tracking_uri)
         with mlflow.start_run(experiment_id=number) as started:
             if MADE_UP_NAME.fullmatch(started.info.run_name or ""):
                 mlflow.set_tag("mlflow.runName", name)

@@ -13,12 +13,10 @@ was not.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +27,7 @@ from optuna.samplers import TPESampler
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from stargrav.files import alone
 from stargrav.processes import start_worker
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -82,7 +81,7 @@ def search(
     folder.mkdir(parents=True, exist_ok=True)
     parts = json.dumps([seed, warmup, first, identity], sort_keys=True, default=str)
     path = folder / f"study-{hashlib.sha256(parts.encode()).hexdigest()[:12]}.db"
-    with _alone(path):
+    with alone(path):  # what is under way then has no process
         study = _open(path, warmup)
         _take_up(study, first)
         done = len(study.get_trials(deepcopy=False, states=FINISHED))
@@ -114,14 +113,6 @@ def report(trial: Trial, step: int, r2: float) -> None:
     trial.report(r2, step)
     if trial.should_prune():
         raise optuna.TrialPruned
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Wait until no other process searches here: what is under way then has no process."""
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _open(path: Path, warmup: int) -> optuna.Study:
