@@ -92,7 +92,9 @@ def test_the_features_of_a_star_do_not_depend_on_the_others_of_its_split(family)
 
 def test_components_know_themselves_without_noise_and_noise_falls_on_them_evenly():
     level = 0.5
-    train = families.whitened(5, level, STARS).train  # as many as the spectra have labels
+    train = families.whitened(
+        5, level, STARS, twins=True
+    ).train  # as many as the spectra have labels
     noise = train.features[0] - train.noiseless
     assert noise.std() == pytest.approx(level, rel=0.15)  # fitted to it, hence not exactly
     assert np.abs(noise.mean(axis=0)).max() < 5 * level / np.sqrt(STARS)
@@ -106,7 +108,7 @@ def test_components_of_observed_errors_have_no_noiseless_twins(inputs):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(families.store, "read_spectra", observed)
-        train = families.whitened(12, 1.0, STARS).train
+        train = families.whitened(12, 1.0, STARS, twins=True).train
     assert train.noiseless is None
     assert not families.plain_mlp(train, 1, 1).fresh_noise
 
@@ -132,7 +134,7 @@ def test_any_model_can_correct_a_ridge(model):
 
 
 def test_noise_cannot_be_drawn_anew_below_a_ridge():
-    parts = families.whitened(12, 1.0, STARS)
+    parts = families.whitened(12, 1.0, STARS, twins=True)
     with pytest.raises(ValueError, match="stored noise"):
         fit(OnRidge(Mlp(fresh_noise=True)), parts.train, parts.valid)
 

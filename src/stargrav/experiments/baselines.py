@@ -107,7 +107,7 @@ def flux_baselines(
     @lru_cache(maxsize=2)  # pixels of one noise level, and what is made of them
     def seen(features: str, level: float) -> Parts:
         if features == "whitened":
-            return whitened(count, level, stars)
+            return whitened(count, level, stars, twins=True)
         if features == "flux":
             return spectra("flux", noise_level=level, stars=stars)
         flux = seen("flux", level)

@@ -66,21 +66,23 @@ def side_by_side(first: Parts, *others: Parts) -> Parts:
     return first
 
 
-def whitened(count: int, noise_level: float, stars: int | None = None) -> Parts:
+def whitened(
+    count: int, noise_level: float, stars: int | None = None, twins: bool = False
+) -> Parts:
     """The leading principal components of flux / error.
-
-    Training stars also know them without noise (`Part.noiseless`), unless their errors are
-    estimated from noisy counts and change with the noise.
 
     Args:
         count: of components.
         noise_level: see `spectra`.
         stars: of train.
+        twins: training stars shall also know them without noise (`Part.noiseless`), for it to be
+            drawn anew; not to be had of errors that are estimated from noisy counts, which
+            change with the noise.
     """
     seen = spectra("whitened", noise_level=noise_level, stars=stars)
     family = components(count, current().seed)
     found = columns(family, seen)
-    if store.read_spectra(seen.train.path).error_kind == "observed":
+    if not twins or store.read_spectra(seen.train.path).error_kind == "observed":
         return found
     clean = spectra("whitened", noise_level=0.0, stars=stars).train
     noiseless = family.transform(clean.features[0]).astype(np.float32)

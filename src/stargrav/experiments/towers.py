@@ -287,6 +287,6 @@ def _pixels(level: float, stars: int) -> tuple[Parts, Ridged]:
 
 def _plain(level: float, stars: int, epochs: int) -> Score:
     """The plain network on whitened components of the same stars."""
-    parts = whitened(COMPONENTS, level, stars)
+    parts = whitened(COMPONENTS, level, stars, twins=True)
     model = plain_mlp(parts.train, epochs, PLAIN_PATIENCE)
     return scored(fit(model, parts.train, parts.valid), parts.test)
