@@ -114,7 +114,7 @@ def main() -> None:
             error = error.roll(1, dims=0)
         sigma = chosen.noise_level * error
         noisy = flux + sigma * torch.randn(flux.shape, generator=generator)
-        truth = torch.from_numpy(part[list(LABELS)].to_numpy()).to(chosen.device)
+        truth = torch.tensor(part[list(LABELS)].to_numpy(), device=chosen.device)
         begin = time.perf_counter(), time.process_time()
         parts.append(integrator(noisy.to(chosen.device), sigma.to(chosen.device), truth))
         wall += time.perf_counter() - begin[0]
