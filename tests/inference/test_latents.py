@@ -118,6 +118,24 @@ def test_an_interrupted_extraction_goes_on_where_it_was(teacher, splits, tmp_pat
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "twice" / name).read_bytes()
 
 
+def test_a_kill_among_the_last_renames_does_no_harm(teacher, splits, tmp_path, monkeypatch):
+    extract_latents(splits, teacher, READOUTS, tmp_path / "whole", seed=7)
+    write = latents._write
+
+    def killed(path, content):
+        if path.name == MANIFEST:
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(latents, "_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        extract_latents(splits, teacher, READOUTS, tmp_path / "twice", seed=7)
+    monkeypatch.setattr(latents, "_write", write)
+    extract_latents(splits, teacher, READOUTS, tmp_path / "twice", seed=7)
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "twice" / path.name).read_bytes()
+
+
 def test_another_extraction_is_not_gone_on_with(teacher, splits, tmp_path, monkeypatch):
     monkeypatch.setattr(latents, "NOTED", 1)
 

@@ -81,7 +81,8 @@ def extract_latents(
     teacher = teacher.to(device).eval()
     done = _done(folder, manifest)
     for name, spectra in splits.items():
-        start = done.get(name, 0)
+        grown = all(_aside(_path(folder, *pair, name)).exists() for pair in readouts)
+        start = done.get(name, 0) if grown else 0
         if progress is not None:
             progress(start * counts[name])
         shapes = {
