@@ -61,6 +61,7 @@ NEUTRAL = {
     *("errors", "files", "settings", "stages", "spectrum", "processes"),
     *("data.validate", "training.device", "physics.grid"),
     *("models", "models.heads", "models.probes", "models.student", "models.towers"),
+    *("models.spectral", "models.channels", "models.vit", "models.answers"),
     *("experiments", "experiments.present"),
 }
 
@@ -134,7 +135,9 @@ def test_stage_is_the_default_one_until_something_it_depends_on_differs():
         pytest.skip("the library has not been pulled")
     assert own() == own(accelerator="cpu") == set()
     assert own(**{"latents.base.draws": "7"}) == {"latents@base", "students"}
-    assert own(**{"splits.test": "7"}) == set(MODULES)
+    survey = {"survey", "survey_limits", "vit"}  # has stars of its own
+    assert own(**{"splits.test": "7"}) == set(MODULES) - survey
+    assert own(**{"survey.test": "70"}) == survey
 
 
 def test_root_is_found_from_below_and_its_absence_is_told(tmp_path):

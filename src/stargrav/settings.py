@@ -40,6 +40,14 @@ class Splits(Section):
     magnitude: Literal["mag215", "mag205_225"] = "mag215"
 
 
+class Survey(Splits):
+    """The stars of programme `logg_1m`, of many magnitudes."""
+
+    train: Positive = 1_000_000
+    test: Positive = 10_000
+    magnitude: Literal["mag215", "mag205_225"] = "mag205_225"
+
+
 class Dataset(Section):
     """How the spectra of the splits are observed."""
 
@@ -119,6 +127,31 @@ class Limits(Section):
     neighbours: Annotated[int, Field(ge=12)] = 64
 
 
+class Vit(Section):
+    """The transformer of programme `logg_1m`, its training, and how many stars it is shown."""
+
+    patch: Annotated[int, Field(ge=2, le=512)] = 16
+    width: Annotated[int, Field(ge=8, le=2048)] = 256
+    depth: Annotated[int, Field(ge=1, le=48)] = 6
+    heads: Annotated[int, Field(ge=1, le=32)] = 8
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    spectra: Positive = 1_000_000
+    epochs: Positive = 30
+    batch_size: Positive = 256
+    learning_rate: Rate = 3e-4
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    patience: Positive = 10
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+
+    @model_validator(mode="after")
+    def _heads(self) -> Vit:
+        if self.width % (4 * self.heads):
+            raise ValueError(f"width {self.width}: a multiple of 4 x heads, {4 * self.heads}")
+        return self
+
+
 class Settings(Section):
     """All settings of one pipeline: what params.yaml and the command line resolve to."""
 
@@ -132,6 +165,8 @@ class Settings(Section):
     latents: Latents = Latents()
     students: Students = Students()
     limits: Limits = Limits()
+    survey: Survey = Survey()
+    vit: Vit = Vit()
     experiments: dict[str, dict[str, Any]] = {}
 
     def pipeline(self) -> dict[str, Any]:

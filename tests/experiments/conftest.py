@@ -1,5 +1,7 @@
 """A small pipeline's artifacts, made by the modules that make the real ones."""
 
+import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -7,12 +9,12 @@ import torch
 from small_inputs import ALL_READOUTS, INSTRUMENT, READOUTS, SIZES, library, spectra
 
 from stargrav import models
-from stargrav.data import store
+from stargrav.data import protocol, store
 from stargrav.experiments.inputs import Inputs
 from stargrav.inference.latents import extract_latents
 from stargrav.observation.noise import NoiseModel
-from stargrav.settings import Limits, Students
-from stargrav.stages import limits, students
+from stargrav.settings import Limits, Students, Vit
+from stargrav.stages import limits, students, vit
 
 
 @pytest.fixture(scope="session")
@@ -56,4 +58,14 @@ def inputs(tmp_path_factory):
     folders["students"] = root / "students"
     taught = Students(widths=(16, 8), channels=(4, 8), epochs=2)
     students.write(folders["students"], splits, folders["latents@base"] / "noise-1", taught)
+    folders |= {name: root / name for name in ("survey", "survey_limits", "vit")}
+    folders["survey"].mkdir()
+    for split, each in splits.items():
+        path, kind = folders["survey"] / f"{split}.h5", {"error": "noiseless"}
+        store.write_spectra(path, each.wave, [(each.flux, each.error)], each.stars, kind)
+    shutil.copytree(folders["limits"], folders["survey_limits"])
+    snr = {name: each.stars["snr"].to_numpy() for name, each in splits.items()}
+    (folders["survey"] / protocol.FILE).write_text(json.dumps(protocol.written(snr)))
+    small = Vit(patch=16, width=16, depth=1, heads=2, spectra=200, epochs=1, batch_size=64)
+    vit.write(folders["vit"], splits, small)
     return Inputs(folders)

@@ -94,6 +94,7 @@ class NoisySpectra(IterableDataset):
             batch size.
         seed: of the fixed noise.
         device: where the batches are wanted; noise is drawn there.
+        error: kind of error that is reported, see `Clean`.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class NoisySpectra(IterableDataset):
         generator: torch.Generator | None = None,
         seed: int = 42,
         device: torch.device | str = "cpu",
+        error: str | None = None,
     ) -> None:
         if shuffle and generator is None:
             raise ValueError("shuffle needs a generator")
@@ -117,7 +119,7 @@ class NoisySpectra(IterableDataset):
         self.generator = generator
         self.seed = seed
         self.device = torch.device(device)
-        self._clean = Clean(spectra, self.device)
+        self._clean = Clean(spectra, self.device, error)
         self._labels = spectra.labels
 
     def __len__(self) -> int:

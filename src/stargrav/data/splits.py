@@ -80,3 +80,10 @@ def index_splits(
         start += size
     rows["train"] = np.sort(order[start:][: sizes.get("train", count)])
     return {name: rows[name] for name in SPLITS}
+
+
+def sampled_rows(total: int, n: int, seed: int) -> np.ndarray:
+    """n random rows of a split in ascending order; the rows of a smaller n are among them."""
+    if n >= total:
+        return np.arange(total)
+    return np.sort(np.random.default_rng([seed, total]).permutation(total)[:n])

@@ -6,7 +6,11 @@ from importlib import import_module
 
 from stargrav.experiments.spec import Experiment
 
-MODULES = ("distill", "shortcut", "student", "tune", "logg_1m", "baselines", "towers")
+MODULES = (
+    *("distill", "shortcut", "student", "tune"),
+    *("baselines", "towers"),
+    *("logg_1m", "shown", "taught", "tokens"),
+)
 
 
 def registry() -> dict[str, Experiment]:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from stargrav.experiments.results import Result
 from stargrav.plots.limits import against_magnitude, ranks, sigmas
-from stargrav.plots.regression import predicted_true, residuals
+from stargrav.plots.regression import error_map, predicted_true, residuals
 from stargrav.plots.scores import against, bars, score_map
 from stargrav.plots.style import MUTED, STYLE, axis_label, save
 from stargrav.plots.training import curves, search
@@ -242,6 +242,47 @@ def receptive_field(result: Result) -> Figure:
     return figure
 
 
+def groups(result: Result) -> Figure:
+    """R2 of each model by magnitude and by fifths of SNR, below the bound of the median star."""
+    panels = {"mag": "magnitude (HSC i, AB)", "snr": "fifth of the stars by SNR"}
+    found = {name: result.table["stars"].str.startswith(f"{name}_") for name in panels}
+    found = {name: rows for name, rows in found.items() if rows.any()} or {"all": slice(None)}
+    figure = Figure(figsize=(4.6 * len(found), 3.8), layout="constrained")
+    axes = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+    for (name, rows), ax in zip(found.items(), axes, strict=True):
+        table = result.table[rows]
+        places = [
+            np.mean([float(x) for x in star.split("_")[1:] or [0]]) for star in table["stars"]
+        ]
+        curves = {
+            model: tuple(own[each].clip(lower=-0.5).to_numpy(float) for each in R2)
+            for model, own in table.groupby("model", sort=False)
+        }
+        x = np.array(places)[(table["model"] == table["model"].iloc[0]).to_numpy()]
+        if "r2_max" in table:
+            own = table[table["model"] == table["model"].iloc[0]]
+            bound = [own[f"r2_max{end}"].to_numpy(float) for end in ("", "_low", "_high")]
+            curves["bound of the median star"] = tuple(bound)
+        against(x, curves, panels.get(name, name), R2_LABEL, ax)
+        ax.label_outer()
+    return figure
+
+
+def bias_map(result: Result) -> Figure:
+    """Mean error of each model over T_eff and M_H, of all test stars."""
+    told = result.predictions
+    cases = [case for case in dict.fromkeys(told["case"]) if case.endswith("all")]
+    figure = Figure(figsize=(4.4 * len(cases), 3.6), layout="constrained")
+    names = ("T_eff", "M_H")
+    for case, ax in zip(cases, figure.subplots(1, len(cases), squeeze=False)[0], strict=True):
+        own = told[told["case"] == case]
+        truth, prediction = _pair(own)
+        x, y = (own[name].to_numpy(float) for name in names)
+        error_map(x, y, prediction - truth, names, own["target"].iloc[0], ax)
+        ax.set_title(case)
+    return figure
+
+
 def intervals(result: Result) -> Figure:
     """RMSE of each input within intervals of log g and of T_eff."""
     columns = [name for name in result.table if INTERVAL.fullmatch(name)]
@@ -264,6 +305,8 @@ def intervals(result: Result) -> Figure:
 
 
 FIGURES = {
+    "groups": groups,
+    "bias_map": bias_map,
     "match": match,
     "shift": shift,
     "sizes": sizes,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ import torch
 from stargrav import models
 from stargrav.data import store
 from stargrav.data.loader import Clean, NoisySpectra
+from stargrav.data.splits import sampled_rows
 from stargrav.errors import InputError
 from stargrav.files import hash_tree
 from stargrav.inference.draws import pixels
@@ -22,6 +23,7 @@ from stargrav.inference.latents import read_latents, read_manifest
 from stargrav.inference.limits import read_limits
 from stargrav.labels import LABELS
 
+LIMITS = {"dataset": "limits", "survey": "survey_limits"}  # of the test stars of a data set
 NEEDS = ("dataset", "train@teacher", "latents@base", "limits")  # of most experiments
 COLUMNS = (*LABELS, "mag", "snr")  # of the stars, where the data set has them
 
@@ -108,13 +110,6 @@ class Part:
             raise InputError(self.path, f"{store.STARS}/{label}", found, "a label that varies")
 
 
-def sampled_rows(total: int, n: int, seed: int) -> np.ndarray:
-    """n random rows of a split in ascending order; the rows of a smaller n are among them."""
-    if n >= total:
-        return np.arange(total)
-    return np.sort(np.random.default_rng([seed, total]).permutation(total)[:n])
-
-
 class Parts(NamedTuple):
     """The three splits; nothing is fitted on test, nothing chosen by it."""
 
@@ -151,6 +146,16 @@ class Inputs:
 
     folders: Mapping[str, Path]
     seed: int = 42
+
+    def of(self, needs: Sequence[str]) -> Inputs:
+        """What an experiment has said that it needs, and nothing else."""
+        found = {stage: folder for stage, folder in self.folders.items() if stage in needs}
+        return replace(self, folders=found)
+
+    @property
+    def data(self) -> str:
+        """The data set that the experiment is about: the survey, where it needs that."""
+        return "survey" if "survey" in self.folders else "dataset"
 
     def folder(self, stage: str) -> Path:
         """The folder of a stage.
@@ -218,14 +223,15 @@ class Inputs:
             noise_level: of the noisy flux.
             error: `noiseless` or `observed`; as the data set has it if None.
             stars: of train, a random sample as `Part.sample` draws it; all if None.
-            draws: of noise in train; valid and test have one.
+            draws: of noise in train; valid and test have one. 0: the training stars come without
+                spectra, for noise to be drawn anew (`fresh_spectra`).
 
         Raises:
             InputError: there is no such input, or the conditions of observed errors are not known.
         """
         parts = []
         for split in Parts._fields:
-            whole = store.read_spectra(self.folder("dataset") / f"{split}.h5")
+            whole = store.read_spectra(self.folder(self.data) / f"{split}.h5")
             rows = np.arange(len(whole))
             if split == "train" and stars is not None:
                 rows = sampled_rows(len(whole), stars, self.seed)
@@ -236,9 +242,8 @@ class Inputs:
                 else np.empty((len(rows), 0), dtype=np.float32)
                 for draw in range(draws if split == "train" else 1)
             ]
-            parts.append(
-                self._part(split, np.stack(features), noise_level, rows=rows, error=error)
-            )
+            stacked = np.stack(features) if features else np.empty((0, len(rows), 0), np.float32)
+            parts.append(self._part(split, stacked, noise_level, rows=rows, error=error))
         return Parts(*parts)
 
     def fresh_latents(
@@ -263,6 +268,7 @@ class Inputs:
             batch_size,
             train.noise_level,
             rows=train.index,
+            error=train.error,
             shuffle=True,
             generator=torch.Generator(device),
             device=device,
@@ -292,11 +298,11 @@ class Inputs:
         rows: np.ndarray | None = None,
         error: str | None = None,
     ) -> Part:
-        path = self.folder("dataset") / f"{split}.h5"
+        path = self.folder(self.data) / f"{split}.h5"
         table = store.read_spectra(path).stars
         rows = np.arange(len(table)) if rows is None else rows
         stars = {name: table[name].to_numpy(float)[rows] for name in COLUMNS if name in table}
         limits = None
-        if split == "test" and "limits" in self.folders:
-            limits = read_limits(self.folder("limits"), noise_level)
+        if split == "test" and LIMITS[self.data] in self.folders:
+            limits = read_limits(self.folder(LIMITS[self.data]), noise_level)
         return Part(features, stars, readout, rows, path, noise_level, teacher, error, limits)

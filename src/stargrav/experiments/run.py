@@ -74,6 +74,7 @@ def run(
         InputError: a parameter or an input cannot be used.
     """
     resolved = experiment.resolve(parameters)
+    inputs = inputs.of(experiment.needs)
     scratch = out_dir.with_name(f".{out_dir.name}.training")
     accelerator = settings.get("accelerator", "auto")
     with _mlflow_run(experiment.programme, experiment.name, tracking_uri):
@@ -118,7 +119,7 @@ def log_reused(
     Raises:
         InputError: the folder holds no result.
     """
-    result = Result(folder)
+    result, inputs = Result(folder), inputs.of(experiment.needs)
     shown = text(result)
     if tracking_uri is not None:
         with _mlflow_run(experiment.programme, experiment.name, tracking_uri):
@@ -221,7 +222,7 @@ def _experiment_id(programme: str, tracking_uri: str) -> str:
 
 def _conditions(settings: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     """Under which conditions the stars were observed: told by the data set, not by settings."""
-    spectra = store.read_spectra(inputs.folder("dataset") / "test.h5")
+    spectra = store.read_spectra(inputs.folder(inputs.data) / "test.h5")
     magnitude = "not known"
     if "mag" in spectra.stars:
         low, high = spectra.stars["mag"].agg(["min", "max"])
@@ -292,7 +293,7 @@ def _log_model(result: Result, inputs: Inputs) -> None:
     """The served model, as files that MLflow loads by `served._load_pyfunc`: nothing pickled."""
     if not (result.folder / "model").is_dir():
         return
-    spectra = store.read_spectra(inputs.folder("dataset") / "test.h5")
+    spectra = store.read_spectra(inputs.folder(inputs.data) / "test.h5")
     example = {"flux": np.array(spectra.flux[:2]), "error": np.array(spectra.error[:2])}
     *_, target = served.read(result.folder / "model")
     numbers = np.dtype(np.float32)

@@ -66,6 +66,44 @@ def variance_share(
     return variance(residual) / variance(truth)
 
 
+def outlier_rate(
+    truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Share of the stars whose prediction is off by more than .5 dex; arguments as for `r2`."""
+    weights = np.ones(len(truth)) if weights is None else weights
+    return weights @ (np.abs(truth - prediction) > OUTLIER) / weights.sum(axis=-1)
+
+
+def map_bias(
+    truth: np.ndarray, prediction: np.ndarray, cell: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Root mean square, over cells of a map, of the mean error of the stars in a cell.
+
+    Chance alone gives about the RMSE over the root of the stars in a cell.
+
+    Args:
+        truth: (n,) true label.
+        prediction: (n,) predicted label, same unit.
+        cell: (n,) number of the cell that each star lies in.
+        weights: as for `r2`.
+    """
+    weights = np.ones(len(truth)) if weights is None else weights
+    inside = (cell[:, None] == np.unique(cell)).astype(float)  # (n, cells)
+    stars = weights @ inside
+    means = weights @ (inside * (prediction - truth)[:, None]) / np.maximum(stars, 1.0)
+    return np.sqrt((stars * means**2).sum(axis=-1) / stars.sum(axis=-1))
+
+
+def map_cells(x: np.ndarray, y: np.ndarray, parts: int = 4) -> np.ndarray:
+    """(n,) cells of a map of two labels (n,), each cut into parts of as many stars."""
+    numbers = [
+        np.searchsorted(np.quantile(values, np.linspace(0, 1, parts + 1)[1:-1]), values)
+        for values in (x, y)
+    ]
+    return numbers[0] * parts + numbers[1]
+
+
+OUTLIER = 0.5  # dex
 UNBOUNDED = 1e6  # dex: stands for an infinite bound
 SCORES = {"r2": r2, "mae": mae, "rmse": rmse}
 

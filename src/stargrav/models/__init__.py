@@ -21,6 +21,7 @@ from torch import nn
 from stargrav.errors import InputError, first_line
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.heads import MlpHead
+from stargrav.models.spectral import SpectralViT
 from stargrav.models.student import ConvStudent, MlpStudent
 from stargrav.models.towers import DilatedCnn, LocalCnn, LocalTransformer, TwoTower
 
@@ -33,6 +34,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "local_transformer": LocalTransformer,
     "mlp_head": MlpHead,
     "mlp_student": MlpStudent,
+    "spectral_vit": SpectralViT,
     "two_tower": TwoTower,
 }
 _FILES = {"network": "weights.safetensors", "sklearn": "model.skops", "lightgbm": "model.txt"}

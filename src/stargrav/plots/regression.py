@@ -13,6 +13,8 @@ from stargrav.plots.style import COLORS, MUTED, axis_label
 
 WINDOWS = 12
 
+CELLS = 5  # of a map, along each label
+
 
 def predicted_true(truth: np.ndarray, prediction: np.ndarray, target: str, ax: Axes) -> Axes:
     """Predicted against true label: the stars, coloured by how dense they lie.
@@ -60,6 +62,41 @@ def residuals(column: np.ndarray, residual: np.ndarray, name: str, target: str, 
     reach = 1.15 * np.percentile(np.abs(residual), 99)
     ax.set(xlim=_limits(column), ylim=(-reach, reach))
     ax.set(xlabel=axis_label(name), ylabel=axis_label(target, "predicted − true"))
+    return ax
+
+
+def error_map(
+    x: np.ndarray,
+    y: np.ndarray,
+    residual: np.ndarray,
+    names: tuple[str, str],
+    target: str,
+    ax: Axes,
+    reach: float = 0.5,
+) -> Axes:
+    """Mean error in cells of a map of two labels, each number written in its field.
+
+    Args:
+        x: (n,) label along the abscissa.
+        y: (n,) label along the ordinate.
+        residual: (n,) predicted - true.
+        names: of the two labels.
+        target: name of the predicted label.
+        ax: drawn into.
+        reach: of the colours, in the unit of the predicted label.
+    """
+    sums, *edges = np.histogram2d(x, y, bins=CELLS, weights=residual)
+    mean = sums / np.maximum(np.histogram2d(x, y, bins=edges)[0], 1)
+    image = ax.pcolormesh(*edges, mean.T, cmap="RdBu_r", vmin=-reach, vmax=reach)
+    middle = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
+    for (column, row), value in np.ndenumerate(mean):
+        color = "white" if abs(value) > 0.7 * reach else "black"
+        place = middle[0][column], middle[1][row]
+        ax.text(*place, f"{value:+.2f}", ha="center", va="center", color=color, fontsize=8)
+    ax.grid(visible=False)
+    ax.set(xlabel=axis_label(names[0]), ylabel=axis_label(names[1]))
+    label = axis_label(target, "mean error of")
+    ax.figure.colorbar(image, ax=ax, pad=0.02, label=label).outline.set_visible(False)
     return ax
 
 

@@ -21,6 +21,9 @@ MODULES = {
     "latents@observed": "latents",
     "students": "students",
     "limits": "limits",
+    "survey": "survey",
+    "survey_limits": "survey",
+    "vit": "vit",
 }
 
 

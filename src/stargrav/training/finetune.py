@@ -7,7 +7,7 @@ trained): batches are small, and the latents must stay those that the head knows
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from stargrav.data.loader import NoisySpectra
-from stargrav.labels import LABELS
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.heads import MlpHead
 from stargrav.models.pooling import pool
 from stargrav.training.batches import TensorBatches
 from stargrav.training.fit import fit
 from stargrav.training.plan import Plan
+from stargrav.training.spectra import Labelled
 from stargrav.training.tasks import RegressionTask
 
 VALID_BATCH = 128
@@ -86,23 +86,6 @@ class EncoderRegressor(nn.Module):
         return np.concatenate([self(torch.tensor(part))[:, 0].double().numpy() for part in parts])
 
 
-class _Labelled:
-    """Batches x (b, 2 pixels) and y (b, 1) of spectra with noise."""
-
-    def __init__(self, spectra: NoisySpectra, target: str) -> None:
-        self.spectra = spectra
-        self.generator = spectra.generator
-        self.column = LABELS.index(target)
-
-    def __len__(self) -> int:
-        return len(self.spectra)
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        for batch in self.spectra:
-            seen = torch.cat([batch["noisy"], batch["error"]], dim=1)
-            yield {"x": seen, "y": batch["labels"][:, self.column, None]}
-
-
 def train_encoder(
     teacher: BlindSpotUNet,
     head: MlpHead,
@@ -150,5 +133,5 @@ def train_encoder(
         "learning_rate": learning_rate,
         "weight_decay": weight_decay,
     }
-    history = fit(task, _Labelled(train, target), checks, plan, folder, settings)
+    history = fit(task, Labelled(train, [target]), checks, plan, folder, settings)
     return model, history

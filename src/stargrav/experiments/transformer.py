@@ -1,0 +1,219 @@
+"""Variants of one transformer, on the survey: how programme `logg_1m` compares them.
+
+All see the same stars as often, with noise drawn anew, and are judged by the same test stars: all
+of them, and those of low noise as the survey's protocol says. Beside them stands the plain network
+on whitened components (`families.plain_mlp`), which has seen as many spectra: what does not beat
+it is not worth having.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from stargrav import models
+from stargrav.data import protocol
+from stargrav.experiments.families import COMPONENTS, plain_mlp, scored, whitened
+from stargrav.experiments.inputs import Part, Parts
+from stargrav.experiments.steps import Fitted, current, fit, over, spectra
+from stargrav.experiments.table import Score, Table
+from stargrav.metrics.calibration import pull_spread, pulls
+from stargrav.metrics.estimate import bootstrap
+from stargrav.metrics.regression import mae, map_bias, map_cells, outlier_rate, r2
+from stargrav.models.spectral import SpectralViT
+
+NEEDS = ("survey", "survey_limits", "vit")
+THREE = ("log_g", "T_eff", "M_H")
+TEST_SETS = ("all", "low")
+READOUT = ("spectrum", "transformer")
+SLOPE_STARS = 10_000  # training stars that the slopes of `sensitivity` are fitted to
+MOST = 100_000  # stars that the plain network is trained on: its features lie in memory
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A trained model and the test stars as it sees them.
+
+    Args:
+        model: answers with log g.
+        test: all test stars.
+    """
+
+    model: Fitted
+    test: Part
+
+
+Maker = Callable[[], Judged]
+
+
+def settings() -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sizes of the base transformer but for its inputs, and how it was trained."""
+    config = models.read_config(current().inputs.folder("vit"))
+    sizes = {key: value for key, value in config["settings"].items() if key != "inputs"}
+    return sizes, config["facts"]
+
+
+def seen(error: str | None = None) -> Parts:
+    """Flux and error of valid and test stars; training stars without spectra."""
+    return spectra("flux", "error", draws=0, error=error, stars=settings()[1]["spectra"])
+
+
+def base() -> Judged:
+    """The transformer that variants differ from, as its stage has trained it."""
+    folder, parts = current().inputs.folder("vit"), seen()
+    history = pd.read_csv(folder / "history.csv").to_dict("records")
+    columns = {"n_train": len(parts.train), "draws": 1}
+    return Judged(Fitted(models.load(folder), "log_g", READOUT, columns, history), parts.test)
+
+
+def variant(
+    error: str | None = None,
+    denoiser: torch.nn.Module | None = None,
+    hidden: float | None = None,
+    pretraining_epochs: int = 0,
+    epochs: int | None = None,
+    **differences: Any,
+) -> Judged:
+    """The base transformer with other options, trained as it was.
+
+    Args:
+        error: kind of error that is reported with the flux; the survey's own if None.
+        denoiser: trained, to stand in front.
+        hidden: share of the tokens hidden in a masked pretraining; None: there is none.
+        pretraining_epochs: of that.
+        epochs: of the training; those of the base if None.
+        differences: from the settings of `models.spectral.SpectralViT`.
+    """
+    from stargrav.training.device import device
+    from stargrav.training.spectra import plan_of, train_spectral
+
+    sizes, training = settings()
+    parts, found = seen(error), current()
+    sizes = {**sizes, **differences}
+    labels = sizes["labels"]
+    plan = plan_of(
+        {**training, "epochs": epochs or training["epochs"]},
+        found.seed,
+        found.accelerator,
+        "transformer",
+    )
+    place = device(found.accelerator)
+    batches = found.inputs.fresh_spectra(parts.train, training["batch_size"], place)
+    truth = np.column_stack([parts.valid.stars[label] for label in labels])
+    before = None
+    if hidden is not None:
+        before = hidden, replace(plan, epochs=pretraining_epochs, monitor="valid_loss")
+    network, history = train_spectral(
+        sizes,
+        batches,
+        (np.array(parts.valid.features[0]), truth),
+        plan,
+        learning_rate=training["learning_rate"],
+        weight_decay=training["weight_decay"],
+        denoiser=denoiser,
+        pretraining=before,
+        folder=found.training_folder(),
+        identity={**found.hashes, "error": error},
+    )
+    history = history.drop(columns="seconds").to_dict("records")
+    columns = {"n_train": len(parts.train), "draws": 1}
+    return Judged(Fitted(network, "log_g", READOUT, columns, history), parts.test)
+
+
+def plain() -> Judged:
+    """The plain network on whitened components, which sees as many spectra as the base."""
+    training = settings()[1]
+    stars = min(training["spectra"], MOST)
+    parts = whitened(COMPONENTS, 1.0, stars, twins=True)
+    epochs = max(1, round(training["epochs"] * training["spectra"] / len(parts.train)))
+    model = plain_mlp(parts.train, epochs, epochs)
+    return Judged(fit(model, parts.train, parts.valid), parts.test)
+
+
+def compared(makers: Mapping[str, Maker]) -> Table:
+    """Models side by side, the plain network last, on all test stars and on those of low noise.
+
+    Args:
+        makers: name -> what trains or loads the model.
+    """
+    table = over(model={**makers, "plain": plain}, stars=TEST_SETS)
+    made = lru_cache(maxsize=1)(lambda maker: maker())
+    for case in table:
+        judged = made(case.model)
+        found = score(judged.model, chosen(judged.test, case.stars))
+        case.record(found if case.stars == "all" else replace(found, history=()))
+    return table
+
+
+def chosen(test: Part, stars: str) -> Part:
+    """The test stars, or those of them that the protocol counts as low noise.
+
+    Where SNR is not known, or fewer than three stars are left, all of them stand for these.
+    """
+    least = protocol.threshold(current().inputs.folder("survey"))
+    if stars == "all" or least is None:
+        return test
+    rows = np.flatnonzero(test.stars["snr"] >= least)
+    return test.take(rows) if len(rows) > 2 else test
+
+
+def score(model: Fitted, part: Part) -> Score:
+    """What `steps.score` measures of log g, with outliers and the bias over T_eff and M_H.
+
+    A transformer that knows its spread is also measured by its pulls, one that tells further
+    labels by R2, MAE and bias of each (`r2_T_eff`).
+    """
+    found, seed = scored(model, part), current().seed
+    told = found.prediction
+    cells = map_cells(told.stars["T_eff"], told.stars["M_H"])
+    metrics = {
+        "outliers": bootstrap(outlier_rate, told.truth, told.value, seed=seed),
+        "bias": bootstrap(map_bias, told.truth, told.value, cells, seed=seed),
+    }
+    if isinstance(model.estimator, SpectralViT):
+        values, spread = model.estimator.told(np.array(part.features[0]))
+        if spread is not None:
+            squares = pulls(told.truth, values[:, 0], spread[:, 0]) ** 2
+            metrics["pull_spread"] = bootstrap(pull_spread, squares, seed=seed)
+        for label, value in zip(model.estimator.labels[1:], values.T[1:], strict=True):
+            pair = np.asarray(part.stars[label], dtype=float), value
+            metrics[f"r2_{label}"] = bootstrap(r2, *pair, seed=seed)
+            metrics[f"mae_{label}"] = bootstrap(mae, *pair, seed=seed)
+            metrics[f"bias_{label}"] = bootstrap(map_bias, *pair, cells, seed=seed)
+    return found.also(**metrics)
+
+
+def label_range(label: str) -> tuple[float, float]:
+    """Lowest and highest value of a label among the training stars."""
+    values = spectra(stars=settings()[1]["spectra"]).train.stars[label]
+    return float(values.min()), float(values.max())
+
+
+def sensitivity(pixels: int) -> np.ndarray:
+    """How much each token of that many pixels tells of log g.
+
+    Mean over the token's pixels of |dF/dlog g| / sigma: the slope of the noisy flux of training
+    stars with log g, the other labels kept, by least squares, over the median error.
+
+    Args:
+        pixels: of a token.
+
+    Returns:
+        (tokens,).
+    """
+    parts = spectra("flux", "error", stars=SLOPE_STARS)
+    flux, error = np.split(parts.train.features[0], 2, axis=1)
+    names = ("log_g", "T_eff", "M_H", "a_M", "C_M")
+    known = np.column_stack([parts.train.stars[name] for name in names])
+    known = (known - known.mean(axis=0)) / np.maximum(known.std(axis=0), 1e-9)
+    design = np.column_stack([known, np.ones(len(known))])
+    slope = np.linalg.lstsq(design, flux, rcond=None)[0][0]
+    told = np.abs(slope) / np.median(error, axis=0)
+    tokens = len(told) // pixels
+    return told[: tokens * pixels].reshape(tokens, pixels).mean(axis=1)
