@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stargrav import pipeline, settings
+from stargrav import pipeline, ranks, settings
 from stargrav.dvc_process import RAN, dvc, tell
 from stargrav.errors import InputError
 from stargrav.files import hash_tree
@@ -180,6 +181,16 @@ def stage(name: str, overrides: dict[str, str]) -> None:
         raise InputError("command line", "stage", name, "one of " + ", ".join(MODULES))
     root = pipeline.project_root()
     chosen = settings.load(root / "params.yaml", overrides)
+    if ranks.follows():
+        if ranks.meet(name):
+            with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+                pipeline.follow(root, name, chosen)
+        return
+    with ranks.leading(name):
+        _stage(root, name, chosen)
+
+
+def _stage(root: Path, name: str, chosen: Settings) -> None:
     graph = pipeline.stages(root)
     if "DVC_STAGE" in os.environ:
         folders = {need: root / graph[need].out for need in graph[name].needs}
@@ -198,9 +209,6 @@ def stage(name: str, overrides: dict[str, str]) -> None:
 def run(name: str, overrides: dict[str, str]) -> None:
     """One experiment, after what it needs; what has not changed is shown again."""
     from stargrav.experiments import registry
-    from stargrav.experiments.inputs import Inputs
-    from stargrav.experiments.run import log_reused
-    from stargrav.experiments.run import run as run_experiment
 
     experiments = registry()
     if name not in experiments:
@@ -213,7 +221,20 @@ def run(name: str, overrides: dict[str, str]) -> None:
             allowed = "one of " + ", ".join(experiments)
             raise InputError("params.yaml", f"experiments.{other}", other, allowed)
         experiments[other].resolve(values)
-    parameters = chosen.experiments.get(name, {})
+    if ranks.follows():
+        if ranks.meet(experiment.stage):
+            _follow(root, experiment, chosen)
+        return
+    with ranks.leading(experiment.stage):
+        _run(root, experiment, chosen)
+
+
+def _run(root: Path, experiment: Experiment, chosen: Settings) -> None:
+    from stargrav.experiments.inputs import Inputs
+    from stargrav.experiments.run import log_reused
+    from stargrav.experiments.run import run as run_experiment
+
+    parameters = chosen.experiments.get(experiment.name, {})
     graph = pipeline.stages(root)
     target = experiment.stage
     uri = settings.tracking_uri(root)
@@ -239,6 +260,18 @@ def run(name: str, overrides: dict[str, str]) -> None:
         experiment, parameters, inputs, out, chosen.profile, chosen.seed, values, hashes, uri
     )
     tell(RAN + target)
+
+
+def _follow(root: Path, experiment: Experiment, chosen: Settings) -> None:
+    from stargrav.experiments.inputs import Inputs
+    from stargrav.experiments.run import follow
+
+    parameters = chosen.experiments.get(experiment.name, {})
+    folders = pipeline.locate(root, chosen, experiment.stage)
+    out = folders.pop(experiment.stage)
+    inputs = Inputs(folders, chosen.seed)
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        follow(experiment, parameters, inputs, out, chosen.seed, chosen.accelerator)
 
 
 def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) -> None:

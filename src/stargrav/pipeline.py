@@ -13,13 +13,16 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import yaml
 
+from stargrav import ranks
 from stargrav import settings as settings_module
 from stargrav.dvc_process import RAN, dvc, tell
 from stargrav.errors import InputError
@@ -88,16 +91,45 @@ def build(root: Path, name: str, settings: Settings, folders: dict[str, Path], o
         folders: stage name -> folder, for each stage that it needs.
         out: the folder to make; one that exists is replaced.
     """
-    graph = stages(root)
-    key = stage_key(root, settings, graph, name)[:12]
-    scratch = root / "artifacts" / "scratch" / f"{name.replace('@', '-')}-{key}"
-    needed = {need: folders[need] for need in graph[name].needs}
-    work = Work(name, settings, fetch_library(root, settings), needed, scratch)
-    module = import_module(f"stargrav.stages.{MODULES[name]}")
+    module, work = _work(root, name, settings, folders)
+    ranks.meet(name)
     with whole(out) as folder:
         module.build(work, folder)
-    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(work.scratch, ignore_errors=True)
     tell(RAN + name)
+
+
+def follow(root: Path, name: str, settings: Settings) -> None:
+    """Build a stage beside rank 0, once it has made what is needed; what is built is dropped.
+
+    Args:
+        root: the project's root.
+        name: a stage before the experiments.
+        settings: resolved settings.
+    """
+    module, work = _work(root, name, settings, locate(root, settings, name))
+    with tempfile.TemporaryDirectory() as folder:
+        module.build(work, Path(folder))
+
+
+def locate(root: Path, settings: Settings, target: str) -> dict[str, Path]:
+    """Where a stage and all stages above it lie, made or not.
+
+    Args:
+        root: the project's root.
+        settings: resolved settings.
+        target: a stage's name.
+
+    Returns:
+        stage name -> folder.
+    """
+    graph = stages(root)
+    return {
+        name: root / graph[name].out
+        if is_default(root, settings, graph, name)
+        else variant_folder(root, settings, graph, name)
+        for name in _upstream(graph, target)
+    }
 
 
 class Ensured(NamedTuple):
@@ -201,6 +233,18 @@ def chosen_settings(stage: Stage, settings: Settings) -> dict[str, object]:
     """The settings that a stage depends on."""
     values = settings.model_dump(mode="json")
     return {section: _lookup(values, section) for section in stage.sections}
+
+
+def _work(
+    root: Path, name: str, settings: Settings, folders: dict[str, Path]
+) -> tuple[ModuleType, Work]:
+    """The module that builds a stage, and what it is given."""
+    graph = stages(root)
+    key = stage_key(root, settings, graph, name)[:12]
+    scratch = root / "artifacts" / "scratch" / f"{name.replace('@', '-')}-{key}"
+    needed = {need: folders[need] for need in graph[name].needs}
+    work = Work(name, settings, fetch_library(root, settings), needed, scratch)
+    return import_module(f"stargrav.stages.{MODULES[name]}"), work
 
 
 def _lookup(values: dict, key: str) -> object:

@@ -12,9 +12,10 @@ from stargrav.errors import InputError
 from stargrav.models.heads import MlpHead
 from stargrav.training.batches import TensorBatches
 from stargrav.training.device import device
-from stargrav.training.fit import CHECKPOINT, fit
+from stargrav.training.fit import fit
 from stargrav.training.head import train_head
 from stargrav.training.plan import Plan
+from stargrav.training.record import CHECKPOINT
 from stargrav.training.tasks import RegressionTask
 from stargrav.training.teacher import train_teacher
 
@@ -56,7 +57,8 @@ class Breaking:
     """Batches that fail in the middle of an epoch."""
 
     def __init__(self, batches, epoch: int) -> None:
-        self.batches, self.left, self.generator = batches, epoch, batches.generator
+        self.batches, self.left = batches, epoch
+        self.generator, self.share = batches.generator, batches.share
 
     def __len__(self) -> int:
         return len(self.batches)

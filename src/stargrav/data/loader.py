@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from stargrav.data import validate
+from stargrav.data.share import Share
 from stargrav.errors import InputError
 from stargrav.observation.instrument import PFS_MR
 from stargrav.observation.noise import Conditions, NoiseModel, fixed_noise, observe
@@ -117,13 +118,14 @@ class NoisySpectra(IterableDataset):
         self.rows = np.arange(len(spectra)) if rows is None else np.asarray(rows)
         self.shuffle = shuffle
         self.generator = generator
+        self.share = Share()
         self.seed = seed
         self.device = torch.device(device)
         self._clean = Clean(spectra, self.device, error)
         self._labels = spectra.labels
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        return self.share.batches(len(self.rows), self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         order = self.rows
@@ -131,8 +133,11 @@ class NoisySpectra(IterableDataset):
             device = self.generator.device
             shuffled = torch.randperm(len(order), generator=self.generator, device=device)
             order = order[shuffled.cpu().numpy()]
-        for start in range(0, len(order), self.batch_size):
-            yield self._batch(np.sort(order[start : start + self.batch_size]))
+        if self.generator is not None:
+            self.share.part(self.generator)
+        for number in range(len(self)):
+            start = number * self.batch_size
+            yield self._batch(np.sort(self.share.rows(order[start : start + self.batch_size])))
 
     def _batch(self, rows: np.ndarray) -> Batch:
         flux, error, photons = self._clean(rows)

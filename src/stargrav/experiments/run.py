@@ -29,6 +29,7 @@ from mlflow.types import Schema, TensorSpec
 from sklearn.pipeline import Pipeline
 
 import stargrav
+from stargrav import ranks
 from stargrav.data import store
 from stargrav.experiments import figures, results
 from stargrav.experiments.inputs import Inputs
@@ -75,11 +76,12 @@ def run(
     """
     resolved = experiment.resolve(parameters)
     inputs = inputs.of(experiment.needs)
-    scratch = out_dir.with_name(f".{out_dir.name}.training")
+    scratch = _scratch(out_dir)
     accelerator = settings.get("accelerator", "auto")
     with _mlflow_run(experiment.programme, experiment.name, tracking_uri):
         started = time.perf_counter()
         identity = {**hashes, "parameters": repr(sorted(resolved.items()))}
+        ranks.meet(experiment.stage)
         with bench(Bench(inputs, seed, accelerator, scratch, identity)):
             table = experiment.function(**resolved)
         seconds = time.perf_counter() - started
@@ -99,6 +101,24 @@ def run(
             _log_model(result, inputs)
     print(text(result, each))
     return result
+
+
+def follow(
+    experiment: Experiment,
+    parameters: Mapping[str, Any],
+    inputs: Inputs,
+    out_dir: Path,
+    seed: int,
+    accelerator: str,
+) -> None:
+    """Do beside rank 0 what `run` does there, to share its trainings; nothing is stored.
+
+    Args:
+        experiment, parameters, inputs, out_dir, seed: as for `run`.
+        accelerator: for training: auto, cpu or gpu.
+    """
+    with bench(Bench(inputs, seed, accelerator, _scratch(out_dir))):
+        experiment.function(**experiment.resolve(parameters))
 
 
 def log_reused(
@@ -178,6 +198,10 @@ def find_runs(found: Iterable[Result], tracking_uri: str) -> dict[str, str]:
             if all(run.data.tags.get(tag) == said for tag, said in _criterion_tags(summary)):
                 runs.setdefault(name, run.info.run_id)
     return runs
+
+
+def _scratch(out_dir: Path) -> Path:
+    return out_dir.with_name(f".{out_dir.name}.training")
 
 
 def _criterion_tags(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

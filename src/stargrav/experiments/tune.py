@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from stargrav import ranks
 from stargrav.experiments.inputs import NEEDS, Parts
 from stargrav.experiments.spec import Count, Noise, at_least, experiment
 from stargrav.experiments.steps import Mlp, current, fit, latents, over, score, spectra
@@ -129,14 +130,16 @@ def _search(
     folder = found.training_folder()
     if folder is None:
         raise RuntimeError("a search needs a folder that outlives it")
-    return search(
-        objective,
-        trials,
-        folder,
-        seed=found.seed,
-        first=first,
-        warmup=warmup,
-        workers=workers,
-        identity={**found.hashes, **about},
-        progress=f"search {folder.name}",
+    return ranks.by_first(
+        lambda: search(
+            objective,
+            trials,
+            folder,
+            seed=found.seed,
+            first=first,
+            warmup=warmup,
+            workers=workers,
+            identity={**found.hashes, **about},
+            progress=f"search {folder.name}",
+        )
     )

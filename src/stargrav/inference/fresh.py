@@ -35,7 +35,7 @@ class FreshLatents:
         target: str,
     ) -> None:
         self.spectra = spectra
-        self.generator = spectra.generator
+        self.generator, self.share = spectra.generator, spectra.share
         self.teacher = teacher.to(spectra.device).eval()
         self.layer, self.pooling = readout
         self.column = LABELS.index(target)

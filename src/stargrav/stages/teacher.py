@@ -16,7 +16,7 @@ from typing import Literal
 
 import torch
 
-from stargrav import models
+from stargrav import models, ranks
 from stargrav.data import store
 from stargrav.data.loader import NoisySpectra
 from stargrav.spectrum import Spectra
@@ -86,6 +86,5 @@ def build(work: Work, out: Path) -> None:
 def _spectra(work: Work, split: str, limit: int) -> Spectra:
     work.scratch.mkdir(parents=True, exist_ok=True)
     path = work.scratch / f"{split}.h5"
-    if not path.exists():
-        dataset.write(work, split, path, limit)
+    ranks.by_first(lambda: path.exists() or dataset.write(work, split, path, limit))
     return store.read_spectra(path)

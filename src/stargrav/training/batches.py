@@ -8,6 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from stargrav.data.share import Share
+
 
 class Batches(Protocol):
     """What can be trained on; `data.loader.NoisySpectra` is another.
@@ -15,9 +17,11 @@ class Batches(Protocol):
     Attributes:
         generator: of order and noise. Training sets its seed at the start of each epoch, so that
             an epoch depends on the seed and its own number only. None where nothing is drawn.
+        share: which rows of each batch this process takes; set by training, too.
     """
 
     generator: torch.Generator | None
+    share: Share
 
     def __len__(self) -> int: ...
 
@@ -42,15 +46,19 @@ class TensorBatches:
         self.tensors = tensors
         self.batch_size = batch_size
         self.generator = generator
+        self.share = Share()
         (self._rows,) = {len(values) for values in tensors.values()}
 
     def __len__(self) -> int:
-        return -(-self._rows // self.batch_size)
+        return self.share.batches(self._rows, self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         if self.generator is None:
             for start in range(0, self._rows, self.batch_size):
                 yield {k: v[start : start + self.batch_size] for k, v in self.tensors.items()}
             return
-        for rows in torch.randperm(self._rows, generator=self.generator).split(self.batch_size):
+        order = torch.randperm(self._rows, generator=self.generator)
+        self.share.part(self.generator)
+        for batch in order.split(self.batch_size)[: len(self)]:
+            rows = self.share.rows(batch)
             yield {name: values[rows] for name, values in self.tensors.items()}

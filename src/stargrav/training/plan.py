@@ -6,6 +6,7 @@ an experiment that trains nothing does without it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,9 @@ class Plan:
         monitor: metric that chooses the best weights: `valid_loss` or `valid_r2`.
         patience: stop after so many epochs without improvement.
         plateau_patience: see `schedule`.
+        warmup: share of all steps over which the learning rate rises linearly from zero before
+            it falls; with `cosine` only.
+        clip: norm of the gradient that none exceeds; not clipped if None.
         precision: Lightning's name: `32-true` or `bf16-mixed`.
         accelerator: `auto`, `cpu` or `gpu`.
         seed: of order, noise and dropout.
@@ -35,7 +39,24 @@ class Plan:
     monitor: Literal["valid_loss", "valid_r2"] = "valid_loss"
     patience: int = 15
     plateau_patience: int = 3
+    warmup: float = 0.0
+    clip: float | None = None
     precision: str = "32-true"
     accelerator: str = "auto"
     seed: int = 42
     progress: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < 1 or (self.warmup and self.schedule != "cosine"):
+            raise ValueError(f"warm-up {self.warmup} of schedule {self.schedule}")
+
+    def rate(self, done: float) -> float:
+        """Learning rate of schedule `cosine`, in units of the largest.
+
+        Args:
+            done: share of all steps that is complete.
+        """
+        if done < self.warmup:
+            return done / self.warmup
+        fallen = (done - self.warmup) / (1.0 - self.warmup)
+        return 0.5 * (1.0 + math.cos(math.pi * fallen))

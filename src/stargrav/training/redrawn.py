@@ -30,6 +30,7 @@ class FreshNoise:
         self._rows = TensorBatches(
             {"x": features, "y": labels[:, None]}, batch_size, self.generator
         )
+        self.share = self._rows.share
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -53,7 +53,7 @@ class Labelled:
 
     def __init__(self, spectra: NoisySpectra, labels: Sequence[str]) -> None:
         self.spectra = spectra
-        self.generator = spectra.generator
+        self.generator, self.share = spectra.generator, spectra.share
         self.columns = [LABELS.index(name) for name in labels]
 
     def __len__(self) -> int:
