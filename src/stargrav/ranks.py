@@ -91,10 +91,14 @@ def join() -> None:
     import torch
     from torch import distributed
 
+    backend = "gloo"
     if torch.cuda.is_available():
+        backend = "cpu:gloo,cuda:nccl"
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    store, rank, count = _rendezvous()
-    distributed.init_process_group(store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    store, rank, size = _rendezvous()
+    distributed.init_process_group(
+        backend, store=store, rank=rank, world_size=size, timeout=PATIENCE
+    )
     atexit.register(distributed.destroy_process_group)
 
 

@@ -1,4 +1,4 @@
-"""What torchrun runs for test_ranks.py: trainings by two processes, each telling what it has."""
+"""What torchrun runs for test_shared_training.py: trainings, told of by each of two processes."""
 
 import sys
 from pathlib import Path

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from two_ranks import SAME, linear
+from shared_trainings import SAME, linear
 
 from stargrav.data.share import Share
 from stargrav.training.batches import TensorBatches
@@ -21,7 +21,7 @@ LOSSES = [SAME.index(name) for name in ("train_loss", "valid_loss", "valid_r2")]
 def told(tmp_path_factory):
     """What each of two processes has after its trainings, and what they have printed."""
     out = tmp_path_factory.mktemp("ranks")
-    script = Path(__file__).with_name("two_ranks.py")
+    script = Path(__file__).with_name("shared_trainings.py")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [*launch, str(script), str(out)],
