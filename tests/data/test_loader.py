@@ -59,6 +59,20 @@ def test_training_noise_is_new_in_each_pass_and_as_large_as_the_error(spectra):
     assert torch.equal(again["noisy"], first["noisy"])
 
 
+def test_two_processes_share_the_rows_and_draw_noise_of_their_own(spectra):
+    shares = []
+    for rank in (0, 1):
+        loader = NoisySpectra(spectra, 7, 1.0, shuffle=True, generator=seeded())
+        loader.share.rank, loader.share.ranks = rank, 2
+        shares.append(gather(loader))
+        assert len(loader) == len(list(loader)) == 7  # the last batch has one row: for neither
+    rows = torch.cat([share["index"] for share in shares])
+    assert len(rows) == len(rows.unique()) == 42  # of each batch of seven, six
+    one, other = ((s["noisy"] - s["flux"]) / s["error"] for s in shares)
+    assert abs(float((one * other).mean())) < 0.15
+    np.testing.assert_array_equal(shares[1]["flux"], spectra.flux[shares[1]["index"].numpy()])
+
+
 def test_testing_noise_belongs_to_the_row(spectra):
     whole = gather(NoisySpectra(spectra, 50, 1.0))
     parts = NoisySpectra(spectra, 7, 1.0)

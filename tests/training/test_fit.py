@@ -72,7 +72,7 @@ class Breaking:
 
 
 def regression(
-    folder, schedule: str, breaks_in: int | None = None
+    folder, schedule: str, breaks_in: int | None = None, **how
 ) -> tuple[MlpHead, pd.DataFrame]:
     x, y = (torch.from_numpy(values).float() for values in data())
     torch.manual_seed(3)
@@ -86,23 +86,69 @@ def regression(
         RegressionTask(head, 1e-2),
         batches,
         checks,
-        plan(schedule=schedule, plateau_patience=0),
+        plan(schedule=schedule, plateau_patience=0, **how),
         folder,
     )
 
 
-@pytest.mark.parametrize("schedule", ["plateau", "cosine", "constant"])
-def test_an_interrupted_training_passes_through_the_same_losses(schedule, tmp_path):
-    whole, expected = regression(tmp_path / "whole", schedule)
+@pytest.mark.parametrize(
+    ("schedule", "how"),
+    [
+        ("plateau", {}),
+        ("cosine", {}),
+        ("constant", {}),
+        ("cosine", {"warmup": 0.4, "clip": 0.1, "precision": "bf16-mixed"}),
+    ],
+)
+def test_an_interrupted_training_passes_through_the_same_losses(schedule, how, tmp_path):
+    whole, expected = regression(tmp_path / "whole", schedule, **how)
     for epoch in (1, 3):
         with pytest.raises(Interrupted):
-            regression(tmp_path / "broken", schedule, breaks_in=epoch)
+            regression(tmp_path / "broken", schedule, epoch, **how)
     torch.rand(7)  # whatever else was drawn meanwhile
-    resumed, found = regression(tmp_path / "broken", schedule)
+    resumed, found = regression(tmp_path / "broken", schedule, **how)
     pd.testing.assert_frame_equal(found[SAME], expected[SAME], check_exact=True)
     for name, values in whole.state_dict().items():
         assert torch.equal(values, resumed.state_dict()[name]), name
     assert [path.name for path in (tmp_path / "broken").iterdir()] == [CHECKPOINT]
+
+
+def test_the_rate_rises_evenly_then_falls_in_a_half_wave():
+    how = plan(schedule="cosine", warmup=0.2)
+    rates = [how.rate(done) for done in (0, 0.05, 0.1, 0.2, 0.6, 1)]
+    assert rates == pytest.approx([0, 0.25, 0.5, 1, 0.5, 0])
+    cold = plan(schedule="cosine")
+    assert [cold.rate(done) for done in (0, 0.5, 1)] == pytest.approx([1, 0.5, 0])
+
+
+@pytest.mark.parametrize("wrong", [{"warmup": 1.0}, {"warmup": 0.1, "schedule": "plateau"}])
+def test_a_warm_up_that_cannot_be_is_told(wrong):
+    with pytest.raises(ValueError, match="warm-up"):
+        plan(**{"schedule": "cosine", **wrong})
+
+
+def test_rate_and_gradient_of_each_step_are_those_of_the_plan(monkeypatch):
+    rates, norms = [], []
+
+    def note(optimiser, *_):
+        (group,) = optimiser.param_groups
+        rates.append(group["lr"])
+        norms.append(float(torch.cat([x.grad.flatten() for x in group["params"]]).norm()))
+
+    def observed(task):
+        optimiser = torch.optim.AdamW(task.model.parameters(), task.learning_rate)
+        optimiser.register_step_post_hook(note)
+        return optimiser
+
+    monkeypatch.setattr(RegressionTask, "configure_optimizers", observed)
+    regression(None, "cosine")
+    assert max(norms) > 0.5
+    rates.clear(), norms.clear()
+    regression(None, "cosine", warmup=0.4, clip=0.1)  # 6 epochs of 5 batches
+    how = plan(schedule="cosine", warmup=0.4)
+    assert rates == pytest.approx([1e-2 * how.rate(n / 30) for n in range(30)])
+    assert rates[0] == 0 and max(rates) == rates[12] == pytest.approx(1e-2)
+    assert max(norms) == pytest.approx(0.1, rel=1e-4)
 
 
 def test_an_interrupted_teacher_passes_through_the_same_losses(tmp_path):
