@@ -267,11 +267,9 @@ def _follow(root: Path, experiment: Experiment, chosen: Settings) -> None:
     from stargrav.experiments.run import follow
 
     parameters = chosen.experiments.get(experiment.name, {})
-    folders = pipeline.locate(root, chosen, experiment.stage)
-    out = folders.pop(experiment.stage)
-    inputs = Inputs(folders, chosen.seed)
+    inputs = Inputs(pipeline.locate(root, chosen, experiment.stage), chosen.seed)
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        follow(experiment, parameters, inputs, out, chosen.seed, chosen.accelerator)
+        follow(experiment, parameters, inputs, chosen.seed, chosen.accelerator)
 
 
 def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) -> None:

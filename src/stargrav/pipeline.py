@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -100,7 +100,7 @@ def build(root: Path, name: str, settings: Settings, folders: dict[str, Path], o
 
 
 def follow(root: Path, name: str, settings: Settings) -> None:
-    """Build a stage beside rank 0, once it has made what is needed; what is built is dropped.
+    """Build a stage beside rank 0, to share its trainings; nothing of what is made is kept.
 
     Args:
         root: the project's root.
@@ -109,7 +109,9 @@ def follow(root: Path, name: str, settings: Settings) -> None:
     """
     module, work = _work(root, name, settings, locate(root, settings, name))
     with tempfile.TemporaryDirectory() as folder:
-        module.build(work, Path(folder))
+        out, scratch = Path(folder) / "out", Path(folder) / "scratch"
+        out.mkdir()
+        module.build(replace(work, scratch=scratch), out)
 
 
 def locate(root: Path, settings: Settings, target: str) -> dict[str, Path]:

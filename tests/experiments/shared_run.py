@@ -32,7 +32,7 @@ def main(root: Path, out: Path) -> None:
     inputs = Inputs({name: root / name for name in stages})
     if ranks.follows():
         assert ranks.meet(shared.stage)
-        runner.follow(shared, {}, inputs, out, SEED, "cpu")
+        runner.follow(shared, {}, inputs, SEED, "cpu")
         return
     with ranks.leading(shared.stage):
         runner.run(shared, {}, inputs, out, "laptop", SEED, {"accelerator": "cpu"}, {}, None)

@@ -1,11 +1,9 @@
 """An experiment that two processes share: one result, which is that of one process."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from by_torchrun import by_two
 from shared_run import SEED, shared
 
 from stargrav.experiments.results import Result
@@ -14,16 +12,8 @@ from stargrav.experiments.run import run
 
 def test_two_processes_make_one_result(inputs, tmp_path):
     script = Path(__file__).with_name("shared_run.py")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     root, out = inputs.folder("dataset").parent, tmp_path / "two"
-    done = subprocess.run(
-        [*launch, str(script), str(root), str(out)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    by_two(script, root, out)
     assert [path.name for path in tmp_path.iterdir()] == ["two"]
     found = Result(out)
     accelerator = {"accelerator": "cpu"}

@@ -1,13 +1,11 @@
 """Two processes train one network: as one would, where the maths says so, and to the same end."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from by_torchrun import by_two
 from shared_trainings import SAME, linear
 
 from stargrav.data.share import Share
@@ -22,17 +20,9 @@ def told(tmp_path_factory):
     """What each of two processes has after its trainings, and what they have printed."""
     out = tmp_path_factory.mktemp("ranks")
     script = Path(__file__).with_name("shared_trainings.py")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*launch, str(script), str(out)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    printed = by_two(script, out)
     both = [torch.load(out / rank / "told.pt", weights_only=False) for rank in "01"]
-    return both, out, done
+    return both, out, printed
 
 
 @pytest.mark.parametrize("training", ["linear", "clipped", "noisy", "interrupted", "alone"])
@@ -65,12 +55,12 @@ def test_killed_and_resumed_by_two_passes_through_the_same_losses(told):
 
 
 def test_the_first_alone_writes_and_speaks(told):
-    _, out, done = told
+    _, out, (shown, told_of) = told
     assert [path.name for path in (out / "0" / "killed").iterdir()] == [CHECKPOINT]
     assert [path.name for path in (out / "1").iterdir()] == ["told.pt"]
-    assert done.stdout.count("noisy: epoch 5/5") == 2  # of the two trainings of that name
+    assert shown.count("noisy: epoch 5/5") == 2  # of the two trainings of that name
     # but for what PyTorch's reducer remarks, which no filter of Python's reaches
-    assert done.stderr.count("arning") == done.stderr.count("did not find any unused parameters")
+    assert told_of.count("Warning") == told_of.count("did not find any unused parameters")
 
 
 def test_shares_are_even_and_their_noise_differs():

@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -76,7 +77,7 @@ def run(
     """
     resolved = experiment.resolve(parameters)
     inputs = inputs.of(experiment.needs)
-    scratch = _scratch(out_dir)
+    scratch = out_dir.with_name(f".{out_dir.name}.training")
     accelerator = settings.get("accelerator", "auto")
     with _mlflow_run(experiment.programme, experiment.name, tracking_uri):
         started = time.perf_counter()
@@ -107,17 +108,19 @@ def follow(
     experiment: Experiment,
     parameters: Mapping[str, Any],
     inputs: Inputs,
-    out_dir: Path,
     seed: int,
     accelerator: str,
 ) -> None:
     """Do beside rank 0 what `run` does there, to share its trainings; nothing is stored.
 
     Args:
-        experiment, parameters, inputs, out_dir, seed: as for `run`.
+        experiment, parameters, inputs, seed: as for `run`.
         accelerator: for training: auto, cpu or gpu.
     """
-    with bench(Bench(inputs, seed, accelerator, _scratch(out_dir))):
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        bench(Bench(inputs, seed, accelerator, Path(scratch))),
+    ):
         experiment.function(**experiment.resolve(parameters))
 
 
@@ -198,10 +201,6 @@ def find_runs(found: Iterable[Result], tracking_uri: str) -> dict[str, str]:
             if all(run.data.tags.get(tag) == said for tag, said in _criterion_tags(summary)):
                 runs.setdefault(name, run.info.run_id)
     return runs
-
-
-def _scratch(out_dir: Path) -> Path:
-    return out_dir.with_name(f".{out_dir.name}.training")
 
 
 def _criterion_tags(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

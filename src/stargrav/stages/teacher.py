@@ -84,7 +84,12 @@ def build(work: Work, out: Path) -> None:
 
 
 def _spectra(work: Work, split: str, limit: int) -> Spectra:
+    return store.read_spectra(ranks.by_first(lambda: _written(work, split, limit)))
+
+
+def _written(work: Work, split: str, limit: int) -> Path:
     work.scratch.mkdir(parents=True, exist_ok=True)
     path = work.scratch / f"{split}.h5"
-    ranks.by_first(lambda: path.exists() or dataset.write(work, split, path, limit))
-    return store.read_spectra(path)
+    if not path.exists():
+        dataset.write(work, split, path, limit)
+    return path

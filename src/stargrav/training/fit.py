@@ -61,7 +61,7 @@ def fit(
 
     Returns:
         one row per epoch: epoch (from 1), train_loss, valid_loss, valid_r2 (NaN where the task has
-        none), learning_rate, seconds. On all ranks the same, as the weights are.
+        none), learning_rate, seconds. All but the last are the same on all ranks, as weights are.
 
     Raises:
         KeyboardInterrupt: as it was; called again, training goes on from its last whole epoch.
