@@ -1,5 +1,6 @@
 """Models survive their storage, and nothing that could run code is loaded."""
 
+import inspect
 import json
 import pickle
 
@@ -9,6 +10,7 @@ import torch
 
 from stargrav import models
 from stargrav.errors import InputError
+from stargrav.models.heads import MlpHead
 from stargrav.models.probes import lightgbm, ols, ridge
 
 NETWORKS = {
@@ -57,6 +59,22 @@ def test_network_round_trip(name, tmp_path):
         assert torch.equal(a, b)
     assert models.read_config(tmp_path / "model")["facts"] == {"seconds": 3}
     assert not [path.name for path in (tmp_path / "model").iterdir() if "partial" in path.name]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_knows_all_that_it_was_built_with(name):
+    """In the constructor's order, defaults included, as JSON gives it back."""
+    settings = NETWORKS[name]
+    config = models.build(name, **settings).config
+    arguments = inspect.signature(models.NETWORKS[name]).parameters
+    assert list(config) == list(arguments)
+    expected = {key: settings.get(key, each.default) for key, each in arguments.items()}
+    assert json.dumps(config) == json.dumps(expected)
+    assert models.build(name, **json.loads(json.dumps(config))).config == config
+
+
+def test_arguments_without_a_name_are_known_too():
+    assert MlpHead(7, (6, 5)).config == models.build("mlp_head", inputs=7, widths=[6, 5]).config
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stargrav.models.config import configured
 from stargrav.models.convolution import (
     LONG,
     direct_convolution,
@@ -156,6 +157,7 @@ class BlindSpotUNet(nn.Module):
         slope: of the leaky ReLU.
     """
 
+    @configured
     def __init__(
         self,
         channels: int = 48,
@@ -169,15 +171,6 @@ class BlindSpotUNet(nn.Module):
         super().__init__()
         if depth < 2:
             raise ValueError(f"depth: found {depth}, expected at least 2")
-        self.config = {
-            "channels": channels,
-            "depth": depth,
-            "kernel": kernel,
-            "stem": stem,
-            "hidden": list(hidden),
-            "error_input": error_input,
-            "slope": slope,
-        }
         first = channels if stem is None else stem
         widths = [min(channels, first * round(2 ** (level / 2))) for level in range(depth - 1)]
         widths[-1] = channels

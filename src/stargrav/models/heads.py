@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stargrav.models.config import configured
+
 SMALLEST = 1e-6  # of a deviation: an input that never changes is left as it is
 TOGETHER = 4096  # rows that are answered at once
 COLUMNS = 512  # that are measured at once
@@ -97,6 +99,7 @@ class MlpHead(Standardised):
         dropout: share of hidden units left out in training.
     """
 
+    @configured
     def __init__(
         self,
         inputs: int,
@@ -105,12 +108,6 @@ class MlpHead(Standardised):
         dropout: float = 0.1,
     ) -> None:
         super().__init__(inputs, outputs)
-        self.config = {
-            "inputs": inputs,
-            "widths": list(widths),
-            "outputs": outputs,
-            "dropout": dropout,
-        }
         sizes = [inputs, *widths]
         layers: list[nn.Module] = []
         for size, after in zip(sizes, sizes[1:], strict=False):

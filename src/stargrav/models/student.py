@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stargrav.models.config import configured
 from stargrav.models.heads import MlpHead, Standardised
 
 
@@ -56,6 +57,7 @@ class ConvStudent(Standardised):
         dropout: share of the means left out in training.
     """
 
+    @configured
     def __init__(
         self,
         inputs: int,
@@ -70,16 +72,6 @@ class ConvStudent(Standardised):
         super().__init__(inputs, outputs)
         if inputs % spectra:
             raise ValueError(f"inputs: found {inputs}, expected {spectra} spectra of equal length")
-        self.config = {
-            "inputs": inputs,
-            "spectra": spectra,
-            "channels": list(channels),
-            "kernel": kernel,
-            "stride": stride,
-            "segments": segments,
-            "outputs": outputs,
-            "dropout": dropout,
-        }
         layers: list[nn.Module] = [nn.Unflatten(1, (spectra, inputs // spectra))]
         for size, after in zip((spectra, *channels), channels, strict=False):
             layers += [nn.Conv1d(size, after, kernel, stride, kernel // 2), nn.GELU()]

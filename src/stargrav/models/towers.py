@@ -11,11 +11,12 @@ All are `models.heads.Standardised`: (batch, inputs) -> (batch, outputs) in the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from stargrav.models.config import configured
 from stargrav.models.heads import Standardised
 from stargrav.models.student import SegmentMean
 
@@ -86,6 +87,7 @@ class LocalCnn(Standardised):
         dropout: share of its units left out in training.
     """
 
+    @configured
     def __init__(
         self,
         inputs: int,
@@ -97,15 +99,6 @@ class LocalCnn(Standardised):
         dropout: float = 0.1,
     ) -> None:
         super().__init__(inputs, outputs)
-        self.config = {
-            "inputs": inputs,
-            "places": [int(place) for place in places],
-            "outputs": outputs,
-            "width": width,
-            "numbers": numbers,
-            "hidden": hidden,
-            "dropout": dropout,
-        }
         self.layers = nn.Sequential(
             Windows(inputs, places, width),  # (B, k, width)
             WindowCnn(width, numbers),  # (B, k, numbers)
@@ -132,6 +125,7 @@ class LocalTransformer(Standardised):
         dropout: in each of them.
     """
 
+    @configured
     def __init__(
         self,
         inputs: int,
@@ -144,16 +138,6 @@ class LocalTransformer(Standardised):
         dropout: float = 0.1,
     ) -> None:
         super().__init__(inputs, outputs)
-        self.config = {
-            "inputs": inputs,
-            "places": [int(place) for place in places],
-            "outputs": outputs,
-            "width": width,
-            "size": size,
-            "heads": heads,
-            "depth": depth,
-            "dropout": dropout,
-        }
         blocks = [
             nn.TransformerEncoderLayer(
                 size, heads, 2 * size, dropout, "gelu", batch_first=True, norm_first=True
@@ -209,6 +193,7 @@ class DilatedCnn(Standardised):
 
     DEEPER = 5  # taps of the two further convolutions
 
+    @configured
     def __init__(
         self,
         inputs: int,
@@ -223,16 +208,6 @@ class DilatedCnn(Standardised):
         super().__init__(inputs, outputs)
         if channels % len(kernels) or not all(kernel % 2 for kernel in kernels):
             raise ValueError(f"kernels: found {kernels}, expected odd ones that share {channels}")
-        self.config = {
-            "inputs": inputs,
-            "outputs": outputs,
-            "kernels": list(kernels),
-            "dilation": dilation,
-            "channels": channels,
-            "stride": stride,
-            "segments": segments,
-            "dropout": dropout,
-        }
         layers: list[nn.Module] = []
         for size, after in ((channels, 2 * channels), (2 * channels, 2 * channels)):
             pad = dilation * (self.DEEPER // 2)
@@ -289,6 +264,7 @@ class TwoTower(Standardised):
         dropout: share of hidden units left out in training.
     """
 
+    @configured
     def __init__(
         self,
         inputs: int,
@@ -304,69 +280,48 @@ class TwoTower(Standardised):
         super().__init__(inputs, outputs)
         if fusion not in FUSIONS:
             raise ValueError(f"fusion: found {fusion!r}, expected one of {', '.join(FUSIONS)}")
-        self.config = {
-            "inputs": inputs,
-            "features": features,
-            "places": [int(place) for place in places],
-            "fusion": fusion,
-            "outputs": outputs,
-            "width": width,
-            "numbers": numbers,
-            "hidden": hidden,
-            "dropout": dropout,
-        }
-        sizes = {"inputs": inputs - features, "places": places, "width": width}
-        self.layers = _Fused(
-            **sizes,
-            features=features,
-            numbers=numbers,
-            hidden=hidden,
-            fusion=fusion,
-            outputs=outputs,
-            dropout=dropout,
-        )
-
-
-class _Fused(nn.Module):
-    """Both towers of `TwoTower` and what fuses them."""
-
-    def __init__(
-        self,
-        inputs: int,
-        places: Sequence[int],
-        width: int,
-        features: int,
-        numbers: int,
-        hidden: int,
-        fusion: str,
-        outputs: int,
-        dropout: float,
-    ) -> None:
-        super().__init__()
-        self.pixels, self.fusion = inputs, fusion
-        self.whole = nn.Sequential(
-            nn.Linear(features, 2 * hidden),
-            nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(2 * hidden, hidden),
-            nn.GELU(),
-        )
         attends = fusion == "cross_attention"
-        self.windows = nn.Sequential(
-            Windows(inputs, places, width), WindowCnn(width, hidden if attends else numbers)
-        )
+        parts: dict[str, nn.Module] = {
+            "whole": nn.Sequential(
+                nn.Linear(features, 2 * hidden),
+                nn.GELU(),
+                nn.Dropout(dropout),
+                nn.Linear(2 * hidden, hidden),
+                nn.GELU(),
+            ),
+            "windows": nn.Sequential(
+                Windows(inputs - features, places, width),
+                WindowCnn(width, hidden if attends else numbers),
+            ),
+        }
         if attends:
-            self.placed = Placed(len(places), hidden)
-            self.attention = nn.MultiheadAttention(hidden, 4, batch_first=True)
+            parts["placed"] = Placed(len(places), hidden)
+            parts["attention"] = nn.MultiheadAttention(hidden, 4, batch_first=True)
         else:
             flat = nn.Linear(numbers * len(places), hidden)
-            self.local = nn.Sequential(nn.Flatten(), nn.GELU(), flat, nn.GELU())
+            parts["local"] = nn.Sequential(nn.Flatten(), nn.GELU(), flat, nn.GELU())
         if fusion == "film":
-            self.modulation = nn.Linear(hidden, 2 * hidden)
+            parts["modulation"] = nn.Linear(hidden, 2 * hidden)
         joined = hidden if fusion == "film" else 2 * hidden
-        self.head = nn.Sequential(
+        parts["head"] = nn.Sequential(
             nn.Linear(joined, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outputs)
         )
+        self.layers = Fused(inputs - features, fusion, parts)
+
+
+class Fused(nn.ModuleDict):
+    """Runs both towers of `TwoTower` and fuses them.
+
+    Args:
+        pixels: of the spectrum, before the features.
+        fusion: of `FUSIONS`.
+        parts: `whole` and `windows`, `local` or `placed` and `attention`, `modulation` for
+            `film`, `head`.
+    """
+
+    def __init__(self, pixels: int, fusion: str, parts: Mapping[str, nn.Module]) -> None:
+        super().__init__(parts)
+        self.pixels, self.fusion = pixels, fusion
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, pixels + features) -> (batch, outputs)."""
