@@ -43,7 +43,8 @@ HASHES = {"dataset": "d" * 64, "latents@base": "l" * 64, "code": "c" * 64}
 def toy(epochs: int = 12, fresh_noise: bool = False) -> Table:
     """Least squares and a small network on the same latents."""
     z = latents("enc_pre_latent", "seg_mean_8")
-    mlp = Mlp((16,), 0.0, 1e-2, 0.0, 64, epochs, 5, fresh_noise)
+    training = {"learning_rate": 1e-2, "weight_decay": 0.0, "batch_size": 64, "patience": 5}
+    mlp = Mlp((16,), 0.0, epochs=epochs, fresh_noise=fresh_noise, **training)
     table = over(model={"ols": ols(), "mlp": mlp})
     for case in table:
         case.record(score(fit(case.model, z.train, z.valid), z.test))

@@ -22,6 +22,7 @@ from stargrav.data import store
 from stargrav.experiments.families import (
     COMPONENTS,
     LEVELS,
+    annealed,
     columns,
     global_families,
     plain_mlp,
@@ -124,7 +125,7 @@ def flux_baselines(
             "mlp": plain_mlp(parts.train, epochs, patience),
         }
         if features == "residual":
-            models["mlp"] = OnRidge(Mlp(epochs=pixel_epochs, patience=patience, schedule="cosine"))
+            models["mlp"] = OnRidge(Mlp(**annealed(pixel_epochs, patience)))
         case.record(scored(fit(models[name], parts.train, parts.valid), parts.test))
     return table
 

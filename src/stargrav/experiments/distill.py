@@ -197,7 +197,14 @@ def encoder_mlp(
     """log g from enc_pre_latent + seg_mean_8, by Ridge and by a network on the same latents."""
     z = latents(*READOUT, noise_level)
     mlp = Mlp(
-        widths, dropout, learning_rate, weight_decay, batch_size, epochs, patience, fresh_noise
+        widths,
+        dropout,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        batch_size=batch_size,
+        epochs=epochs,
+        patience=patience,
+        fresh_noise=fresh_noise,
     )
     table = over(model={"ridge": ridge(alpha), "mlp": mlp})
     for case in table:

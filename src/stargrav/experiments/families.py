@@ -8,7 +8,7 @@ are of flux / error (`whitened`), all else is of the flux, but for the statistic
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -100,8 +100,18 @@ def plain_mlp(train: Part, epochs: int, patience: int) -> Mlp:
         patience: epochs without improvement before it stops.
     """
     fresh = train.noiseless is not None
-    plan = {"epochs": epochs, "patience": patience, "schedule": "cosine"}
-    return Mlp((256, 128), 0.0, fresh_noise=fresh, **plan)
+    return Mlp((256, 128), 0.0, fresh_noise=fresh, **annealed(epochs, patience))
+
+
+def annealed(epochs: int, patience: int, **others: Any) -> dict[str, Any]:
+    """Settings of a `Training` whose learning rate falls to zero in a half wave.
+
+    Args:
+        epochs: at most so many.
+        patience: epochs without improvement before it stops.
+        others: of its settings.
+    """
+    return {"epochs": epochs, "patience": patience, "schedule": "cosine", **others}
 
 
 def ridged(flux: Parts) -> Ridged:

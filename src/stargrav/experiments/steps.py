@@ -68,13 +68,11 @@ class Bench:
         return None if self.scratch is None else self.scratch / str(number)
 
 
-@dataclass(frozen=True)
-class Mlp:
-    """A perceptron to be trained on features, by AdamW, stopped by the R2 of the valid stars.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a network is trained on features: by AdamW, stopped by the R2 of the valid stars.
 
     Args:
-        widths: of the hidden layers.
-        dropout: share of hidden units left out in training.
         learning_rate: of AdamW.
         weight_decay: of AdamW.
         batch_size: rows in a batch.
@@ -86,10 +84,6 @@ class Mlp:
         schedule: of the learning rate, see `training.plan.Plan`.
     """
 
-    kind: ClassVar[str] = "mlp_head"
-
-    widths: Sequence[int] = (256, 64)
-    dropout: float = 0.1
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     batch_size: int = 256
@@ -97,6 +91,21 @@ class Mlp:
     patience: int = 15
     fresh_noise: bool = False
     schedule: str = "plateau"
+
+
+@dataclass(frozen=True)
+class Mlp(Training):
+    """A perceptron to be trained on features.
+
+    Args:
+        widths: of the hidden layers.
+        dropout: share of hidden units left out in training.
+    """
+
+    kind: ClassVar[str] = "mlp_head"
+
+    widths: Sequence[int] = (256, 64)
+    dropout: float = 0.1
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -105,25 +114,16 @@ class Mlp:
 
 
 @dataclass(frozen=True)
-class Network:
+class Network(Training):
     """Any other network of `models.NETWORKS`, to be trained in the same way.
 
     Args:
         kind: its name.
         sizes: its arguments but for inputs and outputs.
-        learning_rate, weight_decay, batch_size, epochs, patience, fresh_noise, schedule: as for
-            `Mlp`.
     """
 
     kind: str
     sizes: Mapping[str, Any] = field(default_factory=dict)
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-2
-    batch_size: int = 256
-    epochs: int = 200
-    patience: int = 15
-    fresh_noise: bool = False
-    schedule: str = "plateau"
 
 
 class Predicts(Protocol):

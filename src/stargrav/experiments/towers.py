@@ -14,6 +14,7 @@ from stargrav.experiments.families import (
     COMPONENTS,
     LEVELS,
     Ridged,
+    annealed,
     global_families,
     plain_mlp,
     ridged,
@@ -91,7 +92,7 @@ def global_tower(
             case.record(_plain(case.noise, stars, plain_epochs))
             continue
         kept = [part for name, part in found.items() if name != without.get(case.model)]
-        mlp = Mlp(epochs=epochs, patience=patience, schedule="cosine")
+        mlp = Mlp(**annealed(epochs, patience))
         if case.model == "ridge":
             parts, model = found["ridge"], SweptRidge()
         elif case.model == "direct":
@@ -125,12 +126,7 @@ def local_tower(
     towers |= {f"transformer_{k}": ("local_transformer", k) for k in transformer_windows}
     table = over(noise=LEVELS, model={"ridge": None, **towers})
     seen = lru_cache(maxsize=1)(lambda level: _pixels(level, stars))
-    training = {
-        "epochs": epochs,
-        "patience": patience,
-        "batch_size": batch_size,
-        "schedule": "cosine",
-    }
+    training = annealed(epochs, patience, batch_size=batch_size)
     for case in table:
         flux, ridge = seen(case.noise)
         if case.model is None:
@@ -164,16 +160,10 @@ def dilated_cnn(
     """Convolutions over all pixels by kernel, dilation, and with several kernels side by side."""
     table = over(noise=LEVELS, filters=FILTERS)
     seen = lru_cache(maxsize=1)(lambda level: spectra("flux", noise_level=level, stars=stars))
+    training = annealed(epochs, patience, batch_size=batch_size)
     for case in table:
         flux, sizes = seen(case.noise), {**case.filters, "channels": channels}
-        network = Network(
-            "dilated_cnn",
-            sizes,
-            batch_size=batch_size,
-            epochs=epochs,
-            patience=patience,
-            schedule="cosine",
-        )
+        network = Network("dilated_cnn", sizes, **training)
         fitted = fit(network, flux.train, flux.valid)
         reach = fitted.estimator.receptive_field
         case.record(scored(fitted, flux.test), receptive_field=reach)
@@ -205,12 +195,7 @@ def two_tower(
     `chosen` is the fusion that does best on valid stars.
     """
     table = over(noise=LEVELS, model=("global", "local", *FUSIONS, "chosen", "plain"))
-    training = {
-        "epochs": epochs,
-        "patience": patience,
-        "batch_size": batch_size,
-        "schedule": "cosine",
-    }
+    training = annealed(epochs, patience, batch_size=batch_size)
 
     @lru_cache(maxsize=1)
     def seen(level: float) -> tuple[dict[str, Parts], dict[str, Any]]:
@@ -274,7 +259,7 @@ def latent_tower(
             case.record(_plain(noise_level, stars, plain_epochs))
             continue
         parts = side_by_side(features[case.features], ridge.score)
-        model = OnRidge(Mlp(epochs=epochs, patience=patience, schedule="cosine"))
+        model = OnRidge(Mlp(**annealed(epochs, patience)))
         case.record(scored(fit(model, parts.train, parts.valid), parts.test))
     return table
 
