@@ -30,6 +30,7 @@ from stargrav.experiments.spec import (
     more_than,
 )
 from stargrav.experiments.table import over
+from stargrav.experiments.tower_decisions import TOWER, TOWERS
 from stargrav.metrics.estimate import Estimate, bootstrap
 from stargrav.metrics.regression import r2
 
@@ -109,7 +110,8 @@ def test_what_a_tree_says_to_run_can_be_run(tree):
 def test_names_are_those_of_the_programme():
     names = [p.name for group in GROUPS.values() for p in group]
     numbered = [f"{letter}{n}" for letter in "HQR" for n in range(1, 7)]
-    assert names == [*(p.name for p in STAGES), *numbered, "D1"]
+    towers = [f"T{n}" for n in range(1, 10)]
+    assert names == [*(p.name for p in STAGES), *numbered, "D1", *towers]
     assert [p.name for p in STAGES] == [f"Stage {n}" for n in ("1", "1b", "2", "3", "4")]
 
 
@@ -261,6 +263,57 @@ def test_a_walk_without_evidence_ends_in_running_the_experiment(stored):
     assert run == "made_up" and "Is a above b?" in why
 
 
+SHOWN = {  # R2 at noise 1 of a plain network that beats all towers
+    "latent_tower": {"r2[both]": 0.6, "r2[global]": 0.6, "r2[plain]": 0.64},
+    "two_tower": {"r2[1,chosen]": 0.6, "r2[1,global]": 0.56, "r2[1,local]": 0.55},
+    "global_tower": {"r2[1,all]": 0.6, "r2[1,ridge]": 0.5, "r2[1,plain]": 0.64},
+    "summary_features": {
+        f"r2[{noise},global{more}]": 0.6 for noise in ("0.1", "1") for more in ("", "_F2", "_F3")
+    },
+}
+SHOWN["two_tower"]["r2[1,plain]"] = 0.64
+SHOWN["summary_features"] |= {f"r2[{noise},global_F2_F3]": 0.62 for noise in ("0.1", "1")}
+
+
+@pytest.mark.parametrize(
+    ("changed", "end", "answers"),
+    [
+        ({}, "F2 and F3 beside", "yes no yes no no no no no no"),
+        ({"r2[1,global_F2_F3]": 0.6}, "having: the plain", "yes no no no no no no no no"),
+        ({"r2[1,global_F3]": 0.63}, "F2 and F3 beside", "yes no yes no yes no no no no"),
+        ({"r2[1,all]": 0.65}, "The global tower", "yes no yes no no yes no no no"),
+        ({"r2[1,chosen]": 0.65}, "Both towers fused", "yes no yes no no no no yes no"),
+        ({"r2[1,local]": 0.65}, "F2 and F3 beside", "no no yes no no no yes no no"),
+        ({"r2[both]": 0.65}, "tower with the latent", "yes yes yes no no no no no yes"),
+        ({"r2[both]": 0.65, "r2[global]": 0.65}, "F2 and F3", "yes no yes no no no no no yes"),
+        ({"r2[both]": 0.49, "r2[global]": 0.4}, "F2 and F3", "yes no yes no no no no no no"),
+    ],
+)
+def test_a_tower_that_does_not_beat_the_plain_network_is_not_worth_having(
+    tmp_path, changed, end, answers
+):
+    for name, metrics in SHOWN.items():
+        found = {key: Estimate.exact(changed.get(key, value)) for key, value in metrics.items()}
+        judged = [c.judge(found) for c in registry()[name].accept if c.measured(found)]
+        criteria = [
+            {
+                "criterion": str(one.criterion),
+                "verdict": one.verdict,
+                **around(one.estimate.value, 0),
+            }
+            for one in judged
+        ]
+        summary = {"experiment": name, "programme": "towers", "verdict": FAIL}
+        summary |= {"metrics": {key: around(each.value, 0) for key, each in found.items()}}
+        summary |= {"criteria": criteria, "conditions": {"profile": "laptop"}}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text(json.dumps(summary))
+    evidence = Evidence(tmp_path)
+    assert end in evidence.walk(TOWER).leaf.concludes
+    said = [answer(one, evidence.decide(one.rests_on)[0]) for one in TOWERS]
+    assert " ".join(said) == answers
+
+
 @pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.name)
 def test_every_state_leads_somewhere(tree):
     """All ways through a tree end; every conclusion is the end of some."""
@@ -297,8 +350,9 @@ def test_origins_shows_what_was_measured_and_leaves_out_the_rest(stored, tmp_pat
 
 
 def test_states_are_put_in_the_words_of_what_is_asked():
-    said = [answer(Proposition(name, "", ()), state) for name in ("H1", "Q1") for state in ANSWERS]
-    assert said == ["supported", "refuted", "undecided", "yes", "no", "open"]
+    names = ("H1", "Q1", "T1")
+    said = [answer(Proposition(name, "", ()), state) for name in names for state in ANSWERS]
+    assert said == ["supported", "refuted", "undecided", *2 * ["yes", "no", "open"]]
     assert answer(Proposition("R1", "", ()), PASS) == "averted"
     assert answer(Proposition("R1", "", ()), FAIL) == "real"
     assert answer(Proposition("Stage 1", "", ()), FAIL) == FAIL

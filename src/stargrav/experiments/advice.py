@@ -14,6 +14,7 @@ from stargrav.experiments.decisions import (
 )
 from stargrav.experiments.evidence import MISSING, Evidence, Found, Walk, answer
 from stargrav.experiments.rules import Proposition
+from stargrav.experiments.tower_decisions import TOWERS
 
 GROUPS = {
     "Stages": STAGES,
@@ -21,6 +22,7 @@ GROUPS = {
     "Questions": QUESTIONS,
     "Risks": RISKS,
     "Decision points": DECISION_POINTS,
+    "Towers": TOWERS,
 }
 WIDTH = 13  # of a state
 APART = "kept apart from what decides here; to go on from it, set it in params.yaml"

@@ -1,7 +1,7 @@
 """What programme `distill` is to decide: stage criteria, hypotheses, questions, risks and trees.
 
 All of it is data, in the forms of `experiments.rules`; `experiments.evidence` decides it from the
-stored results.
+stored results. What programme `towers` is to decide stands in `experiments.tower_decisions`.
 
 The findings, and so the names of all metrics, stand in the first part and nowhere else.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from stargrav.experiments.rules import Finding, Leaf, Node, Origin, Proposition, Tree
 from stargrav.experiments.spec import at_least, at_most, more_than
+from stargrav.experiments.tower_decisions import TOWER
 
 # --- findings -----------------------------------------------------------------------------------
 
@@ -342,4 +343,4 @@ STUDENT = Tree(
     },
 )
 
-TREES = (LATENT, SHORTCUT, STUDENT)
+TREES = (LATENT, SHORTCUT, STUDENT, TOWER)
