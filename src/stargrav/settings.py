@@ -207,6 +207,8 @@ def load(path: Path, overrides: dict[str, str] | None = None) -> Settings:
 def adopt(path: Path, experiments: dict[str, dict[str, Any]]) -> None:
     """Write parameters of experiments into params.yaml; all else in it stays as it stands.
 
+    What a profile but `quick`, which has sizes for tests, says of the same parameters gives way.
+
     Args:
         path: params.yaml.
         experiments: name -> parameters that replace those of the same name.
@@ -224,6 +226,8 @@ def adopt(path: Path, experiments: dict[str, dict[str, Any]]) -> None:
         if not isinstance(node, yaml.MappingNode) or not node.flow_style:
             raise InputError(path, f"experiments.{name}", "no such line", f"{name}: {{...}}")
         merged = {**values[name], **parameters}
+        for profile in merged.keys() & set(PROFILES) - {"quick"}:
+            merged[profile] = {k: x for k, x in merged[profile].items() if k not in parameters}
         written = yaml.safe_dump(merged, default_flow_style=True, sort_keys=False, width=10**6)
         text = text[: node.start_mark.index] + written.strip() + text[node.end_mark.index :]
     aside = path.with_name(f".{path.name}.partial")

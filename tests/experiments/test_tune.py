@@ -9,19 +9,24 @@ import optuna
 import pytest
 import torch
 import yaml
+from lightgbm import LGBMRegressor
 from mlflow.tracking import MlflowClient
 from small_inputs import INSTRUMENT, READOUTS, SIZES, spectra
 
 from stargrav import models, settings
 from stargrav.data import store
 from stargrav.errors import InputError
+from stargrav.experiments import baselines
+from stargrav.experiments.baselines import flux_baselines
 from stargrav.experiments.distill import encoder_mlp, linear_probe
 from stargrav.experiments.inputs import Inputs
 from stargrav.experiments.results import Result
 from stargrav.experiments.run import run
+from stargrav.experiments.steps import Bench, bench, fit
 from stargrav.experiments.tune import tune_lgbm, tune_mlp
 from stargrav.inference.latents import extract_latents
 from stargrav.models.probes import lightgbm
+from stargrav.models.ridge import SweptRidge
 from stargrav.training import head
 from stargrav.training.objectives import (
     UNTUNED_HEAD,
@@ -118,8 +123,41 @@ def test_both_inputs_are_searched_over(boosted):
     assert trials.groupby("case").size().to_dict() == {"latent,best": 3, "flux,best": 3}
     assert (trials["trees"] <= TREES["rounds"]).all()
     assert set(boosted.table["n_train"]) == {400}
+
+
+def test_the_best_trees_on_pixels_are_for_the_flux_baselines(boosted):
+    """As they stand among the trials, so that they can be read from these."""
+    trials = boosted.trials[boosted.trials["case"] == "flux,best"]
+    best = trials.loc[trials["valid_r2"].where(trials["state"] == "complete").idxmax()]
+    expected = {f"pixel_{name}": best[name] for name in UNTUNED_TREES}
+    assert boosted.best == {"flux_baselines": expected}
+    flux_baselines.resolve(boosted.best["flux_baselines"])
+
+
+def test_the_settings_of_trees_on_pixels_are_those_that_are_fitted(inputs):
+    """All six that are searched over reach LightGBM, and none but that on pixels."""
+    chosen = {"leaves": 5, "trees": 7, "learning_rate": 0.3, "min_child_samples": 9}
+    chosen |= {"colsample_bytree": 0.5, "reg_lambda": 2.0}
+    assert chosen.keys() == UNTUNED_TREES.keys()
+    fitted = []
+
+    def noted(model, train, valid):
+        fitted.append(model)
+        return fit(SweptRidge(), train, valid)
+
+    with bench(Bench(inputs, 3, "cpu")), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(baselines, "fit", noted)
+        parameters = {f"pixel_{name}": x for name, x in chosen.items()}
+        flux_baselines.function(**flux_baselines.resolve({**parameters, "count": 8, "trees": 6}))
+    boosters = [model.get_params() for model in fitted if isinstance(model, LGBMRegressor)]
+    given = [p for p in boosters if p == trees(chosen).get_params()]
+    assert len(given) == 2 and {p["num_leaves"] for p in boosters} == {5, baselines.LEAVES}
+    assert len(boosters) == 6
+
+
+def test_a_result_without_a_search_has_nothing_to_adopt(tmp_path):
     with pytest.raises(InputError, match=r"best\.yaml: found nothing"):
-        boosted.best  # noqa: B018
+        Result(tmp_path).best  # noqa: B018
 
 
 def test_a_search_does_not_see_the_test_stars(boosted, inputs, tmp_path):
@@ -208,3 +246,16 @@ def test_the_best_settings_are_adopted_and_comments_stay(heads, tmp_path):
     with pytest.raises(InputError, match=r"params\.yaml: experiments\.absent: found no such line"):
         settings.adopt(path, {"absent": {"a": 1}})
     assert path.read_text().splitlines() == after
+
+
+def test_what_is_adopted_holds_in_every_profile_but_quick(tmp_path):
+    path = tmp_path / "params.yaml"
+    shutil.copy(Path(__file__).parents[2] / "params.yaml", path)
+    before = yaml.safe_load(path.read_text())["experiments"]["flux_baselines"]
+    assert before["laptop"].keys() > {"pixel_trees"} < before["quick"].keys()
+    settings.adopt(path, {"flux_baselines": {"pixel_trees": 77, "pixel_leaves": 9}})
+    quick = before["quick"]["pixel_trees"]
+    for profile, found in (("quick", quick), ("laptop", 77), ("full", 77)):
+        chosen = settings.load(path, {"profile": profile}).experiments["flux_baselines"]
+        others = {k: x for k, x in before.get(profile, {}).items() if k != "pixel_trees"}
+        assert chosen == {**others, "pixel_trees": found, "pixel_leaves": 9}

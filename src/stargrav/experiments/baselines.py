@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
 from lightgbm import LGBMRegressor
+from pydantic import Field
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
@@ -32,7 +34,15 @@ from stargrav.experiments.families import (
     whitened,
 )
 from stargrav.experiments.inputs import Part, Parts
-from stargrav.experiments.spec import Count, at_least, between, experiment, more_than
+from stargrav.experiments.spec import (
+    Count,
+    NonNegative,
+    Rate,
+    at_least,
+    between,
+    experiment,
+    more_than,
+)
 from stargrav.experiments.steps import Mlp, current, fit, over, spectra
 from stargrav.experiments.table import Table
 from stargrav.models.features import LineStrengths, Summary, components
@@ -40,6 +50,7 @@ from stargrav.models.probes import lightgbm
 from stargrav.models.residual import OnRidge
 from stargrav.models.ridge import SweptRidge
 
+Share = Annotated[float, Field(gt=0, le=1)]
 NEEDS = ("dataset", "limits")
 SWEEP = {  # one setting at a time is moved away from the baseline
     "rate": ("learning_rate", (0.01, 0.02, 0.1, 0.3)),
@@ -48,7 +59,6 @@ SWEEP = {  # one setting at a time is moved away from the baseline
     "trees": ("n_estimators", (0.25, 0.5, 2.0)),  # times those of the baseline
 }
 RATE, LEAVES = 0.05, 31  # of the baseline
-PIXEL_SHARE = 0.1  # of the pixels that a tree chooses from: neighbours tell nearly the same
 MODELS = (  # features (pixels where none are named) and model
     *("ridge", "lightgbm", "residual_mlp", "pca_ridge", "pca_lightgbm"),
     *("whitened_ridge", "whitened_lightgbm", "whitened_mlp"),
@@ -98,12 +108,27 @@ def flux_baselines(
     count: Count = COMPONENTS,
     trees: Count = 500,
     pixel_trees: Count = 500,
+    pixel_leaves: Count = LEAVES,
+    pixel_learning_rate: Rate = RATE,
+    pixel_min_child_samples: Count = 20,
+    pixel_colsample_bytree: Share = 0.1,
+    pixel_reg_lambda: NonNegative = 0.0,
     epochs: Count = 100,
     pixel_epochs: Count = 40,
     patience: Count = 10,
 ) -> Table:
-    """Ridge, LightGBM and networks on the pixels, on their components and on whitened ones."""
+    """Ridge, LightGBM and networks on the pixels, on their components and on whitened ones.
+
+    The settings of LightGBM on pixels are those that `tune_lgbm` searches over; a tree chooses
+    from a tenth of them, as neighbours tell nearly the same.
+    """
     table = over(noise=LEVELS, model=MODELS)
+    on_pixels = lightgbm(pixel_leaves, pixel_trees).set_params(
+        learning_rate=pixel_learning_rate,
+        min_child_samples=pixel_min_child_samples,
+        colsample_bytree=pixel_colsample_bytree,
+        reg_lambda=pixel_reg_lambda,
+    )
 
     @lru_cache(maxsize=2)  # pixels of one noise level, and what is made of them
     def seen(features: str, level: float) -> Parts:
@@ -121,7 +146,7 @@ def flux_baselines(
         parts = seen(features or "flux", case.noise)
         models = {
             "ridge": SweptRidge(),
-            "lightgbm": _boosted(trees) if features else _boosted(pixel_trees, PIXEL_SHARE),
+            "lightgbm": _boosted(trees) if features else on_pixels,
             "mlp": plain_mlp(parts.train, epochs, patience),
         }
         if features == "residual":
@@ -193,9 +218,9 @@ def summary_features(stars: Count = 32_000, trees: Count = 500, count: Count = 9
     return table
 
 
-def _boosted(trees: int, share: float = 1.0) -> LGBMRegressor:
-    """LightGBM, each tree of which sees a share of the features."""
-    return lightgbm(LEAVES, trees).set_params(learning_rate=RATE, colsample_bytree=share)
+def _boosted(trees: int) -> LGBMRegressor:
+    """LightGBM with the settings of the baseline."""
+    return lightgbm(LEAVES, trees).set_params(learning_rate=RATE)
 
 
 def _labels(part: Part, names: Sequence[str]) -> Part:

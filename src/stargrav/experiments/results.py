@@ -211,7 +211,11 @@ def _write_search(folder: Path, table: Table) -> None:
     if rows:
         frame = pd.DataFrame(rows)
         frame.to_csv(folder / "trials.csv", index=False, float_format=f"%.{DIGITS}g")
-    adopt = {name: dict(x) for case in table.cases for name, x in case.score.adopt.items()}
+    adopt = {
+        name: {key: _short(x) if isinstance(x, float) else x for key, x in found.items()}
+        for case in table.cases
+        for name, found in case.score.adopt.items()
+    }
     if adopt:
         text = yaml.safe_dump({"experiments": adopt}, default_flow_style=None, sort_keys=False)
         (folder / "best.yaml").write_text(text)

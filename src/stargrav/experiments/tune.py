@@ -2,7 +2,9 @@
 
 The search sees train and valid stars only (`training.objectives`), tries the untuned settings
 first and leaves its trials in the result; test stars are read once, by both models at the end. The
-settings found for the network are an overlay for params.yaml, which `stargrav adopt` lays over it.
+settings found for the network of `encoder_mlp`, and for LightGBM on the pixels of
+`flux_baselines`, are an overlay for params.yaml, which `stargrav adopt` lays over it. Those found
+for LightGBM on latents are for nobody: probes that compare inputs keep the same settings for all.
 """
 
 from __future__ import annotations
@@ -68,7 +70,10 @@ def tune_lgbm(
                 objective, trials, UNTUNED_TREES, WARMUP_ROUNDS, workers, about
             )
         found = score(fit(trees(settings), seen.train, seen.valid), seen.test)
-        case.record(replace(found, trials=rows))
+        overlay = {}
+        if case.key == "flux,best":
+            overlay = {"flux_baselines": {f"pixel_{name}": x for name, x in settings.items()}}
+        case.record(replace(found, trials=rows, adopt=overlay))
     return table
 
 
