@@ -46,7 +46,6 @@ from stargrav.training.device import device
 from stargrav.training.plan import Plan
 
 Weights = Annotated[tuple[NonNegative, ...], Field(min_length=1)]
-BUDGETS = {"1k": 1_000, "5k": 5_000, "10k": 10_000, "all": None}
 LEVELS = (0.0, 0.1, 0.5, 1.0, 1.5)
 MIDDLE = 0.5
 INTERVALS = {"log_g": (1, 2, 3, 4, 5), "T_eff": (3750, 4500, 5250, 6000)}
@@ -249,14 +248,17 @@ def noise_shift(stars: Count = 32_000) -> Table:
     needs=(*NEEDS, "students"),
     figures=("scores", "sizes"),
 )
-def sample_efficiency(stars: Count = 32_000) -> Table:
+def sample_efficiency(
+    stars: Count = 32_000, budgets: tuple[Count, ...] = (1_000, 5_000, 10_000)
+) -> Table:
     """Ridge on the student's latent, the teacher's and the flux, of growing numbers of labels.
 
-    The student was taught on all stars, without labels.
+    The last budget is all stars. The student was taught on these, without labels.
     """
     flux, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
     table = over(
-        input={"student": _read(_better(), flux), "teacher": z, "flux": flux}, budget=BUDGETS
+        input={"student": _read(_better(), flux), "teacher": z, "flux": flux},
+        budget={**{f"{n / 1000:g}k": n for n in budgets}, "all": None},
     )
     for case in table:
         train = case.input.train
