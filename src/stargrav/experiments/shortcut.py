@@ -15,10 +15,10 @@ from functools import cache
 import numpy as np
 from sklearn.model_selection import KFold
 
-from stargrav import models
 from stargrav.data import store
 from stargrav.errors import InputError
 from stargrav.experiments.inputs import NEEDS, Part, Parts
+from stargrav.experiments.networks import encoded
 from stargrav.experiments.spec import (
     Count,
     NonNegative,
@@ -39,13 +39,11 @@ from stargrav.experiments.steps import (
     spectra,
 )
 from stargrav.experiments.table import Score, Table
-from stargrav.inference.latents import read_out
 from stargrav.metrics.estimate import Estimate, bootstrap
 from stargrav.metrics.regression import variance_share
 from stargrav.models.pooling import READOUT
 from stargrav.models.probes import lightgbm, ridge
 from stargrav.models.ridge import SweptRidge
-from stargrav.training.device import device
 
 ERRORS = ("noiseless", "observed")
 RESIDUAL = "log_g left"
@@ -82,7 +80,7 @@ def shuffled_error(alpha: NonNegative = 1e-3, stars: Count = 32_000) -> Table:
     """Latents of spectra with another star's error, by the probe of true ones and by its own."""
     true = spectra("flux", "error", stars=stars)
     swapped = Parts(*(_swapped(part, seed) for seed, part in enumerate(true)))
-    seen = {"true": _encoded(true), "shuffled": _encoded(swapped)}
+    seen = {"true": encoded(true), "shuffled": encoded(swapped)}
     table = over(error={"true": "true", "shuffled": "true", "retrained": "shuffled"})
     for case in table:
         trained = seen[case.error]
@@ -245,17 +243,3 @@ def _swapped(part: Part, number: int) -> Part:
     order = np.random.default_rng([current().seed, number]).permutation(len(part))
     flux, error = np.split(part.features, 2, axis=-1)
     return replace(part, features=np.concatenate([flux, error[:, order]], axis=-1))
-
-
-def _encoded(seen: Parts) -> Parts:
-    """The teacher's latents of spectra that hold flux and error side by side."""
-    found = current()
-    teacher = models.load(found.inputs.folder("train@teacher"))
-    place = device(found.accelerator)
-
-    def latents_of(part: Part) -> Part:
-        pairs = (np.split(draw, 2, axis=-1) for draw in part.features)
-        features = np.stack([read_out(teacher, *pair, *READOUT, place) for pair in pairs])
-        return replace(part, features=features, readout=READOUT)
-
-    return Parts(*(latents_of(part) for part in seen))

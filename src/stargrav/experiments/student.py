@@ -9,17 +9,22 @@ was trained, but for what it names.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
-from stargrav import models
 from stargrav.experiments.inputs import NEEDS, Part, Parts
+from stargrav.experiments.networks import (
+    better_student,
+    cleaned,
+    read,
+    stored_student,
+    student_history,
+    taught,
+)
 from stargrav.experiments.spec import Count, NonNegative, at_least, at_most, experiment, more_than
 from stargrav.experiments.steps import (
     Fitted,
@@ -34,7 +39,6 @@ from stargrav.experiments.steps import (
     spectra,
 )
 from stargrav.experiments.table import Score, Table
-from stargrav.inference.denoised import denoised
 from stargrav.metrics.estimate import Estimate
 from stargrav.metrics.latents import dimension_errors, latent_scores
 from stargrav.metrics.regression import regression_scores
@@ -42,8 +46,6 @@ from stargrav.models.heads import Standardised
 from stargrav.models.pooling import READOUT
 from stargrav.models.probes import lightgbm
 from stargrav.models.ridge import SweptRidge
-from stargrav.training.device import device
-from stargrav.training.plan import Plan
 
 Weights = Annotated[tuple[NonNegative, ...], Field(min_length=1)]
 LEVELS = (0.0, 0.1, 0.5, 1.0, 1.5)
@@ -70,18 +72,18 @@ def student() -> Table:
     """
     stars = len(latents(*READOUT).valid)
     pixels, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
-    centre = _stored("mlp").label_mean.numpy()
+    centre = stored_student("mlp").label_mean.numpy()
     table = over(student=("mean", "mlp", "conv"))
     for case in table:
         if case.student == "mean":
             told = Parts(*(replace(part, features=0 * part.features + centre) for part in z))
         else:
-            told = _read(_stored(case.student), pixels)
+            told = read(stored_student(case.student), pixels)
         valid = _latent_scores(z.valid, told.valid)
         train = _latent_scores(z.train, told.train)
         gap = valid["mse_standardised"] / train["mse_standardised"] - 1.0
         found = Score({**valid, "gap": gap}, _dimensions(z.valid, told.valid))
-        case.record(replace(found, history=_history(case.student)))
+        case.record(replace(found, history=student_history(case.student)))
     return table
 
 
@@ -101,7 +103,7 @@ def student_probe(stars: Count = 32_000, leaves: Count = 15, trees: Count = 50) 
     """The same probes on the student's latent, on the teacher's and on the flux it sees."""
     flux, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
     table = over(
-        input={"student": _read(_better(), flux), "teacher": z, "flux": flux},
+        input={"student": read(better_student(), flux), "teacher": z, "flux": flux},
         probe={"ridge": SweptRidge(), "lightgbm": lightgbm(leaves, trees)},
     )
     for case in table:
@@ -130,7 +132,7 @@ def student_plus(factor: Count = 2, draws: Count = 1) -> Table:
     """
     flux, both = spectra("flux", draws=draws), spectra("flux", "error", draws=draws)
     z = latents(*READOUT, draws=draws)
-    widths = [factor * width for width in _stored("mlp").config["widths"]]
+    widths = [factor * width for width in stored_student("mlp").config["widths"]]
     table = over(
         student={
             "flux": (flux, "mlp", {}),
@@ -141,8 +143,8 @@ def student_plus(factor: Count = 2, draws: Count = 1) -> Table:
     )
     for case in table:
         pixels, kind, sizes = case.student
-        network, history = _train(pixels, z, kind, **sizes)
-        told = _read(network, pixels)
+        network, history = taught(pixels, z, kind, **sizes)
+        told = read(network, pixels)
         found = score(fit(SweptRidge(), told.train, told.valid), told.test)
         found = replace(found, history=history.to_dict("records"))
         case.record(found.also(**_latent_scores(z.valid, told.valid)))
@@ -171,7 +173,7 @@ def student_joint(label_weights: Weights = (0.1, 1.0, 10.0), draws: Count = 1) -
         if key == "chosen":
             key = min(joint, key=wrong.__getitem__)
         elif key == "0":
-            seen[key] = _read(_train(flux, z)[0], flux)
+            seen[key] = read(taught(flux, z)[0], flux)
             fitted[key] = fit(SweptRidge(), seen[key].train, seen[key].valid)
         else:
             seen[key], fitted[key] = flux, _joint(flux, z, *case.label_weight)
@@ -197,9 +199,9 @@ def student_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count =
     for case in table:
         seen = flux
         if case.input == "student":
-            seen = _read(_better(), flux)
+            seen = read(better_student(), flux)
         elif case.input == "denoised":
-            seen = _denoised(spectra("flux", "error", stars=stars))
+            seen = cleaned(spectra("flux", "error", stars=stars))
         heads = {"ridge": SweptRidge(), "mlp": Mlp(epochs=epochs, patience=patience)}
         fitted = {name: fit(head, seen.train, seen.valid) for name, head in heads.items()}
         best = min(fitted, key=lambda name: missed(fitted[name], seen.valid))
@@ -222,8 +224,8 @@ def student_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count =
 def noise_shift(stars: Count = 32_000) -> Table:
     """Student and head, or head on flux, trained at noise .5 and tested at other noise."""
     flux = spectra("flux", noise_level=MIDDLE, stars=stars)
-    network, _ = _train(flux, latents(*READOUT, MIDDLE, stars=stars, draws=1))
-    told = _read(network, flux)
+    network, _ = taught(flux, latents(*READOUT, MIDDLE, stars=stars, draws=1))
+    told = read(network, flux)
     heads = {
         "student": fit(SweptRidge(), told.train, told.valid),
         "flux": fit(SweptRidge(), flux.train, flux.valid),
@@ -233,7 +235,7 @@ def noise_shift(stars: Count = 32_000) -> Table:
     for case in table:
         tested = seen(case.noise)
         if case.labels["input"] == "student":
-            tested = _read(network, tested)
+            tested = read(network, tested)
         case.record(score(case.input, tested.test))
     return table
 
@@ -257,7 +259,7 @@ def sample_efficiency(
     """
     flux, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
     table = over(
-        input={"student": _read(_better(), flux), "teacher": z, "flux": flux},
+        input={"student": read(better_student(), flux), "teacher": z, "flux": flux},
         budget={**{f"{n / 1000:g}k": n for n in budgets}, "all": None},
     )
     for case in table:
@@ -279,100 +281,12 @@ class _Output:
         return self.network.predict(x)[:, self.column]
 
 
-def _stored(kind: str) -> Standardised:
-    """A student of the stage `students`."""
-    return models.load(current().inputs.folder("students") / kind)
-
-
-def _better() -> Standardised:
-    """The student of the stage `students` that comes nearer to the latents of the valid stars."""
-    reached = {kind: max(row["valid_r2"] for row in _history(kind)) for kind in ("mlp", "conv")}
-    return _stored(max(reached, key=reached.__getitem__))
-
-
-def _history(kind: str) -> list[dict[str, float]]:
-    """How the training of a stored student went; empty for what was not trained."""
-    path = current().inputs.folder("students") / kind / "history.csv"
-    return pd.read_csv(path).to_dict("records") if path.is_file() else []
-
-
-def _read(network: Standardised, pixels: Parts) -> Parts:
-    """What a student says of spectra, as features of the same stars."""
-    network = network.to(device(current().accelerator))
-
-    def read(part: Part) -> Part:
-        told = [network.predict(x).astype(np.float32) for x in part.features]
-        return replace(part, features=np.stack(told), readout=("student", "latent"))
-
-    return Parts(*(read(part) for part in pixels))
-
-
-def _train(
-    pixels: Parts,
-    z: Parts,
-    kind: str = "mlp",
-    labels: Sequence[str] = (),
-    latent_weight: float = 1.0,
-    label_weight: float = 0.0,
-    **sizes: Sequence[int],
-) -> tuple[Standardised, pd.DataFrame]:
-    """A student, trained as the stored one of its kind was but for what is named."""
-    from stargrav.training.distillation import train_student
-
-    found = current()
-    config = models.read_config(found.inputs.folder("students") / kind)
-    settings = {**config["settings"], **sizes}
-    facts = dict(config["facts"])
-    plan = Plan(
-        epochs=facts.pop("epochs"),
-        schedule=facts.pop("schedule"),
-        monitor="valid_r2",
-        patience=facts.pop("patience"),
-        accelerator=found.accelerator,
-        seed=found.seed,
-        progress="student",
-    )
-
-    def pairs(part: str) -> tuple[np.ndarray, np.ndarray]:
-        seen, taught = getattr(pixels, part), getattr(z, part)
-        return seen.rows(), np.column_stack([taught.rows(), *map(taught.label, labels)])
-
-    network, history = train_student(
-        config["name"],
-        {name: settings[name] for name in settings.keys() - {"inputs", "outputs"}},
-        pairs("train"),
-        pairs("valid"),
-        plan,
-        labels=len(labels),
-        latent_weight=latent_weight,
-        label_weight=label_weight,
-        folder=found.training_folder(),
-        identity=found.hashes,
-        **facts,
-    )
-    return network, history.drop(columns="seconds")
-
-
 def _joint(pixels: Parts, z: Parts, latent_weight: float, label_weight: float) -> Fitted:
     """A student of latent and log g; what it says of log g is its last output."""
-    network, history = _train(pixels, z, "mlp", ("log_g",), latent_weight, label_weight)
+    network, history = taught(pixels, z, "mlp", ("log_g",), latent_weight, label_weight)
     columns = {"n_train": len(pixels.train), "draws": len(pixels.train.features)}
     answers: Predicts = _Output(network, -1)
     return Fitted(answers, "log_g", pixels.train.readout, columns, history.to_dict("records"))
-
-
-def _denoised(seen: Parts) -> Parts:
-    """Flux as the teacher cleans it, of spectra that hold flux and error side by side."""
-    found = current()
-    teacher = models.load(found.inputs.folder("train@teacher"))
-    place = device(found.accelerator)
-
-    def clean(part: Part) -> Part:
-        pairs = (np.split(x, 2, axis=-1) for x in part.features)
-        flux = np.stack([denoised(teacher, *pair, part.noise_level, place) for pair in pairs])
-        return replace(part, features=flux)
-
-    return Parts(*(clean(part) for part in seen))
 
 
 def _by_interval(found: Score) -> dict[str, Estimate]:
@@ -389,14 +303,14 @@ def _by_interval(found: Score) -> dict[str, Estimate]:
 
 def _latent_scores(truth: Part, told: Part) -> dict[str, Estimate]:
     """How near told latents come to the teacher's, in units of the student's training stars."""
-    scale = _stored("mlp")
+    scale = stored_student("mlp")
     mean, deviation = scale.label_mean.numpy(), scale.label_deviation.numpy()
     return latent_scores(truth.features[0], told.features[0], mean, deviation, current().seed)
 
 
 def _dimensions(truth: Part, told: Part) -> dict[str, float]:
     """How the numbers of the latent differ in how well they are met."""
-    deviation = _stored("mlp").label_deviation.numpy()
+    deviation = stored_student("mlp").label_deviation.numpy()
     errors = dimension_errors(truth.features[0], told.features[0], deviation)
     best, median, worst = np.quantile(errors, [0.05, 0.5, 0.95])
     return {"best_dimensions": best, "median_dimension": median, "worst_dimensions": worst}
