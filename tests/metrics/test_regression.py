@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from stargrav.metrics.estimate import DRAWS, Estimate, bootstrap, largest, resamples, smallest
-from stargrav.metrics.regression import error_ratio, mae, r2, regression_scores, rmse
+from stargrav.metrics.regression import (
+    error_ratio,
+    mae,
+    map_bias,
+    map_cells,
+    outlier_rate,
+    r2,
+    regression_scores,
+    rmse,
+)
 
 
 @pytest.fixture
@@ -104,3 +113,25 @@ def test_error_over_the_bound_is_one_for_the_best_estimator_of_a_gaussian_prior(
     best = (seen / sigma**2 + 3) / (1 / sigma**2 + 1)
     assert error_ratio(truth, best, sigma) == pytest.approx(1, abs=0.02)
     assert error_ratio(truth, 3 + 2 * (best - 3), sigma) > 1.2
+
+
+def test_outliers_are_counted():
+    truth = np.zeros(10)
+    prediction = np.array([0.0, 0.4, -0.4, 0.6, -0.7, 0.1, 0.2, 0.5, 0.0, 2.0])
+    assert outlier_rate(truth, prediction) == pytest.approx(0.3)
+    weights = np.array([[1.0] * 10, [0, 0, 0, 1, 0, 0, 0, 0, 0, 1]])
+    assert outlier_rate(truth, prediction, weights) == pytest.approx([0.3, 1.0])
+
+
+def test_the_bias_of_a_map_sees_what_the_mean_does_not():
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(size=(2, 4000))
+    cell = map_cells(x, y)
+    assert np.bincount(cell, minlength=16).min() > 200
+    truth, noise = rng.uniform(1, 5, 4000), rng.normal(0, 0.3, 4000)
+    tilted = truth + noise + 0.4 * np.sign(x - 0.5)
+    assert abs((tilted - truth).mean()) < 0.03
+    assert map_bias(truth, tilted, cell) == pytest.approx(0.4, abs=0.02)
+    chance = 0.3 / np.sqrt(4000 / 16)
+    assert map_bias(truth, truth + noise, cell) == pytest.approx(chance, rel=0.5)
+    assert map_bias(truth, tilted, cell, np.ones((2, 4000))) == pytest.approx([0.4, 0.4], abs=0.02)

@@ -62,7 +62,7 @@ class SpectralViT(nn.Module):
             **sizes,
         }
         self.labels = tuple(labels)
-        self.denoiser = None if denoiser is None else BlindSpotUNet(**denoiser)
+        self.denoiser = None if denoiser is None else BlindSpotUNet(**denoiser).eval()
         if self.denoiser is not None:
             self.denoiser.requires_grad_(False)
         self.channels = Channels(inputs // 2, names, normalization, masked)
