@@ -1,16 +1,18 @@
 """Ridge over several penalties against scikit-learn's over one."""
 
 import tracemalloc
+from itertools import accumulate
 
 import numpy as np
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from stargrav.models import ridge
-from stargrav.models.ridge import RidgeScore, SweptRidge
+from stargrav.models.ridge import RidgeScore, Sums, SweptRidge, near_mean
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,65 @@ def test_the_penalty_of_a_score_is_the_best_out_of_fold(stars):
     found = RidgeScore(alphas).fit(x, y)
     missed = {a: np.mean((RidgeScore((a,)).fit_transform(x, y)[:, 0] - y) ** 2) for a in alphas}
     assert found.alpha_ == min(missed, key=missed.get)
+
+
+@pytest.mark.parametrize("alpha", [1e-3, 10.0, 1e4])
+@pytest.mark.parametrize("count", [1, 7, 30])
+def test_ridge_on_components_is_sklearns_pca_and_ridge(alpha, count, monkeypatch):
+    monkeypatch.setattr(ridge, "_BLOCK", 128)
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((700, 30)) * np.logspace(1, -1, 30)  # components of clear order
+    x = x @ np.linalg.qr(rng.standard_normal((30, 30)))[0] + 3
+    y = x @ rng.standard_normal(30) + rng.standard_normal(700)
+    known = make_pipeline(PCA(count), Ridge(alpha=alpha)).fit(x, y)
+    (solution,) = Sums.of(x, y).principal(30).solutions(count, [alpha])
+    _, weights, intercept = solution
+    np.testing.assert_allclose(x @ weights + intercept, known.predict(x), rtol=1e-6, atol=1e-8)
+
+
+def test_sums_of_a_larger_sample_are_those_of_the_smaller_and_of_the_rest(stars, monkeypatch):
+    monkeypatch.setattr(ridge, "_BLOCK", 64)
+    x, y = stars
+    origin, parts = near_mean(x), [slice(0, 50), slice(50, 300), slice(300, 700)]
+    growing = list(accumulate(Sums.of(x[part], y[part], origin) for part in parts))
+    assert [sums.stars for sums in growing] == [50, 300, 700]
+    for sums in growing:
+        seen = slice(0, sums.stars)
+        (grown,), (whole,) = (each.solutions([10.0]) for each in (sums, Sums.of(x[seen], y[seen])))
+        np.testing.assert_allclose(grown[1], whole[1], rtol=1e-9, atol=1e-12)
+        assert grown[2] == pytest.approx(whole[2], rel=1e-9)
+
+
+def test_sums_from_different_origins_do_not_add(stars):
+    x, y = stars
+    with pytest.raises(ValueError, match="origin"):
+        Sums.of(x[:99], y[:99]) + Sums.of(x[99:], y[99:])
+
+
+@pytest.mark.parametrize("level", [0.1, 1e3])
+def test_a_feature_that_never_changes_has_no_weight(stars, level):
+    """0.1 is no binary fraction: its mean over stars differs from it in the last digit."""
+    x, y = stars[0].astype(float), stars[1]
+    x[:, 4] = level
+    (solution,) = Sums.of(x, y).solutions([1e-3])
+    assert abs(solution[1][4] * level) < 1e-6
+
+
+def test_each_star_is_read_once():
+    """Spectra may be memory maps, and have their noise drawn when they are read."""
+    rng = np.random.default_rng(0)
+    values, read = rng.standard_normal((5000, 3)), []
+
+    class Rows:
+        def __len__(self):
+            return len(values)
+
+        def __getitem__(self, rows):
+            read.extend(range(*rows.indices(len(values))))
+            return values[rows]
+
+    Sums.of(Rows(), values[:, 0], origin=np.zeros(3))
+    assert read == list(range(5000))
 
 
 def test_spectra_are_not_held_a_second_time(monkeypatch):

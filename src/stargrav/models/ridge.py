@@ -1,29 +1,45 @@
-"""Ridge regression over several penalties at the cost of one.
+"""Ridge regression over several penalties at the cost of one, from sums over stars.
 
 On standardised features X and a centred label y the coefficients for a penalty alpha are
 
     w = (X'X + alpha I)^-1 X'y    (Hoerl & Kennard 1970, Technometrics 12, 55);
 
 X'X, which takes nearly all the time where stars outnumber features, is the same for each alpha.
-It is summed over blocks of stars, so that features in float32 are never held twice; without some
-of the stars it is the sum less theirs, which gives predictions of stars by fits that have not seen
-them. Where features outnumber stars, X X' takes its place.
+It is summed over blocks of stars in one pass (`Sums`), so that features may be a memory map, or
+spectra that get their noise when they are read: memory depends on the features alone. Without
+some of the stars it is the sum less theirs, which gives predictions of stars by fits that have not
+seen them; a larger sample is the sum of a smaller one and the rest; workers each sum their own
+stars. Where features outnumber stars and all are at hand, X X' takes its place.
 
 One Cholesky decomposition per penalty solves them: an eigendecomposition of X'X would do for all
-penalties, but takes the time of dozens (`bench/ridge.py`).
+penalties, but takes the time of dozens (`bench/ridge.py`). Ridge regression on principal
+components, w = V (L + alpha I)^-1 V'X'y with X centred only, takes that of the leading ones
+(`Sums.principal`), once for any number of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, eigh
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 
 ALPHAS = (1e-3, 1e0, 1e1, 1e2, 1e3, 1e4, 1e5)
 _BLOCK = 2048
+
+Solution = tuple[float, np.ndarray, float]  # penalty, coefficients (f,) and intercept
+
+
+class Rows(Protocol):
+    """Features (n, f) that are read a few rows at a time: an array, a memory map or the like."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice) -> np.ndarray: ...
 
 
 class SweptRidge(RegressorMixin, BaseEstimator):
@@ -52,8 +68,25 @@ class SweptRidge(RegressorMixin, BaseEstimator):
             x_valid: (m, f).
             y_valid: (m,).
         """
+        y = np.asarray(y, dtype=np.float64)
+        if len(x) < x.shape[1]:
+            solutions = _by_stars(x, y, self.alphas)
+        else:
+            solutions = Sums.of(x, y).solutions(self.alphas)
+        return self.choose(solutions, x_valid, y_valid)
+
+    def choose(
+        self, solutions: Iterable[Solution], x_valid: np.ndarray, y_valid: np.ndarray
+    ) -> SweptRidge:
+        """Keep that of several fits which has the smallest square error on validation stars.
+
+        Args:
+            solutions: of `Sums` or `Principal`, one per penalty.
+            x_valid: (m, f).
+            y_valid: (m,).
+        """
         best = np.inf
-        for alpha, weights, intercept in _solutions(x, y, *_scaling(x), self.alphas):
+        for alpha, weights, intercept in solutions:
             missed = float(np.mean((y_valid - _predict(x_valid, weights, intercept)) ** 2))
             if missed < best:
                 best, self.alpha_ = missed, alpha
@@ -95,28 +128,28 @@ class RidgeScore(TransformerMixin, BaseEstimator):
     def fit_transform(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """The same, and the feature (n, 1) of these stars, out of fold."""
         y = np.asarray(y, dtype=np.float64)
-        scaling = _scaling(x)
         edges = np.linspace(0, len(x), self.folds + 1).astype(int)
         folds = [slice(*ends) for ends in zip(edges, edges[1:], strict=False)]
-        self.scale_ = scaling[1]
         told = {alpha: np.empty(len(x)) for alpha in self.alphas}
         sums = None
         if len(x) >= x.shape[1]:
-            parts = [_Sums.of(x[fold], y[fold], *scaling) for fold in folds]
+            origin = near_mean(x)
+            parts = [Sums.of(x[fold], y[fold], origin) for fold in folds]
             sums = sum(parts[1:], parts[0])
+        self.scale_ = sums.scale() if sums is not None else _scale(x)
         for number, fold in enumerate(folds):
             if sums is not None:
-                found = (sums - parts[number]).solutions(*scaling, self.alphas)
+                found = (sums - parts[number]).solutions(self.alphas, self.scale_)
             else:
                 kept = np.r_[: fold.start, fold.stop : len(x)]
-                found = _by_stars(x[kept], y[kept], *scaling, self.alphas)
+                found = _by_stars(x[kept], y[kept], self.alphas, self.scale_)
             for alpha, weights, intercept in found:
                 told[alpha][fold] = _predict(x[fold], weights, intercept)
         self.alpha_ = min(told, key=lambda alpha: np.mean((told[alpha] - y) ** 2))
         if sums is not None:
-            found = sums.solutions(*scaling, [self.alpha_])
+            found = sums.solutions([self.alpha_], self.scale_)
         else:
-            found = _by_stars(x, y, *scaling, [self.alpha_])
+            found = _by_stars(x, y, [self.alpha_], self.scale_)
         _, self.coef_, self.intercept_ = next(iter(found))
         return told[self.alpha_][:, None]
 
@@ -126,97 +159,184 @@ class RidgeScore(TransformerMixin, BaseEstimator):
 
 
 @dataclass(frozen=True, eq=False)
-class _Sums:
-    """Sums over stars of z, y, z z' and z y, with z standardised features; they add and subtract.
+class Sums:
+    """Sums over stars of x, y, x x' and x y, with x measured from an origin; they add, subtract.
 
     Args:
+        origin: (f,) near the mean of the features, else their variances lose digits.
         stars: their number.
-        z: (f,).
+        x: (f,).
         y: sum of the label.
-        zz: (f, f).
-        zy: (f,).
+        xx: (f, f).
+        xy: (f,).
     """
 
+    origin: np.ndarray
     stars: int
-    z: np.ndarray
+    x: np.ndarray
     y: float
-    zz: np.ndarray
-    zy: np.ndarray
+    xx: np.ndarray
+    xy: np.ndarray
 
     @classmethod
-    def of(cls, x: np.ndarray, y: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> _Sums:
-        """Those of features x (n, f), block by block."""
-        width, start = x.shape[1], 0
-        z_sum, zz, zy = np.zeros(width), np.zeros((width, width)), np.zeros(width)
+    def of(cls, x: Rows, y: np.ndarray, origin: np.ndarray | None = None) -> Sums:
+        """Those of features x (n, f), read once, block by block.
+
+        Args:
+            x: (n, f), an array or what is read like one.
+            y: (n,) label.
+            origin: (f,) that of the sums which these are to be added to; `near_mean` by default.
+        """
+        origin = near_mean(x) if origin is None else origin
+        width, start = len(origin), 0
+        total, xx, xy = np.zeros(width), np.zeros((width, width)), np.zeros(width)
         for block in _blocks(x):
-            z = (block - mean) / scale
-            z_sum += z.sum(axis=0)
-            zz += z.T @ z
-            zy += z.T @ y[start : start + len(z)]
-            start += len(z)
-        return cls(len(x), z_sum, float(np.sum(y)), zz, zy)
+            block -= origin
+            total += block.sum(axis=0)
+            xx += block.T @ block
+            xy += block.T @ y[start : start + len(block)]
+            start += len(block)
+        return cls(origin, start, total, float(np.sum(y)), xx, xy)
 
-    def __add__(self, other: _Sums) -> _Sums:
-        return _Sums(*(getattr(self, name) + getattr(other, name) for name in _FIELDS))
+    def __add__(self, other: Sums) -> Sums:
+        return self._combine(operator.add, other)
 
-    def __sub__(self, other: _Sums) -> _Sums:
-        return _Sums(*(getattr(self, name) - getattr(other, name) for name in _FIELDS))
+    def __sub__(self, other: Sums) -> Sums:
+        return self._combine(operator.sub, other)
+
+    def scale(self) -> np.ndarray:
+        """Deviations (f,) of the features; 1 where a feature never changes."""
+        variance = self.xx.diagonal() / self.stars - (self.x / self.stars) ** 2
+        return _scale_of(variance, self.origin)
 
     def solutions(
-        self, mean: np.ndarray, scale: np.ndarray, alphas: Sequence[float]
-    ) -> Iterator[tuple[float, np.ndarray, float]]:
-        """Each penalty with the coefficients (f,) of the features as they come, and intercept."""
-        centre = self.z / self.stars
-        gram = self.zz - np.outer(self.z, centre)
-        moment = self.zy - centre * self.y
+        self, alphas: Sequence[float], scale: np.ndarray | None = None
+    ) -> Iterator[Solution]:
+        """Ridge regression on standardised features.
+
+        Args:
+            alphas: penalties, on the scale of summed squares.
+            scale: (f,) deviations that features are divided by; `scale()` by default.
+
+        Yields:
+            each penalty with the coefficients (f,) of the features as they come, and intercept.
+        """
+        scale = self.scale() if scale is None else scale
+        gram, moment = self._centred()
+        gram /= scale
+        gram /= scale[:, None]
+        moment /= scale
         diagonal = gram.diagonal().copy()
+        mean, label = self._means()
         for alpha in alphas:
             np.fill_diagonal(gram, diagonal + alpha)
-            weights = cho_solve(cho_factor(gram), moment)
-            intercept = self.y / self.stars - (centre + mean / scale) @ weights
-            yield alpha, weights / scale, float(intercept)
+            weights = cho_solve(cho_factor(gram), moment) / scale
+            yield alpha, weights, float(label - mean @ weights)
+
+    def principal(self, count: int) -> Principal:
+        """The leading principal components of the centred features.
+
+        Args:
+            count: of components, at most as many as features.
+        """
+        gram, moment = self._centred()
+        last = len(gram) - 1
+        leading = [last + 1 - count, last]
+        squares, axes = eigh(gram, subset_by_index=leading, overwrite_a=True)
+        axes = axes[:, ::-1]
+        return Principal(squares[::-1], axes, moment @ axes, *self._means())
+
+    def _centred(self) -> tuple[np.ndarray, np.ndarray]:
+        """X'X (f, f) and X'y (f,) of features and label less their means."""
+        centre = self.x / self.stars
+        return self.xx - np.outer(self.x, centre), self.xy - centre * self.y
+
+    def _means(self) -> tuple[np.ndarray, float]:
+        """Those of the features as they come (f,), and of the label."""
+        return self.origin + self.x / self.stars, self.y / self.stars
+
+    def _combine(self, operation: Callable, other: Sums) -> Sums:
+        if not np.array_equal(self.origin, other.origin):
+            raise ValueError("sums from different origins")
+        return Sums(
+            self.origin, *(operation(*(getattr(s, n) for s in (self, other))) for n in _SUMMED)
+        )
 
 
-_FIELDS = tuple(_Sums.__dataclass_fields__)
+_SUMMED = tuple(name for name in Sums.__dataclass_fields__ if name != "origin")
 
 
-def _solutions(
-    x: np.ndarray, y: np.ndarray, mean: np.ndarray, scale: np.ndarray, alphas: Sequence[float]
-) -> Iterator[tuple[float, np.ndarray, float]]:
-    """Each penalty with coefficients and intercept, by the smaller of the two matrices."""
-    y = np.asarray(y, dtype=np.float64)
-    if len(x) < x.shape[1]:
-        return _by_stars(x, y, mean, scale, alphas)
-    return _Sums.of(x, y, mean, scale).solutions(mean, scale, alphas)
+@dataclass(frozen=True, eq=False)
+class Principal:
+    """Leading principal components of stars, with what ridge regression on them needs.
+
+    Args:
+        squares: (k,) sum over stars of the squared component, the largest first.
+        axes: (f, k) orthonormal directions of the centred features.
+        moment: (k,) sum over stars of component times centred label.
+        mean: (f,) of the features.
+        label: its mean.
+    """
+
+    squares: np.ndarray
+    axes: np.ndarray
+    moment: np.ndarray
+    mean: np.ndarray
+    label: float
+
+    def solutions(self, count: int, alphas: Sequence[float]) -> Iterator[Solution]:
+        """Ridge regression on the first components, which are not standardised.
+
+        Args:
+            count: of components that take part.
+            alphas: penalties, on the scale of `squares`.
+
+        Yields:
+            each penalty with the coefficients (f,) of the features as they come, and intercept.
+        """
+        for alpha in alphas:
+            found = self.moment[:count] / (self.squares[:count] + alpha)
+            weights = self.axes[:, :count] @ found
+            yield alpha, weights, float(self.label - self.mean @ weights)
+
+
+def near_mean(x: Rows) -> np.ndarray:
+    """The mean (f,) of the first stars: an origin for sums."""
+    return next(_blocks(x)).mean(axis=0)
 
 
 def _by_stars(
-    x: np.ndarray, y: np.ndarray, mean: np.ndarray, scale: np.ndarray, alphas: Sequence[float]
-) -> Iterator[tuple[float, np.ndarray, float]]:
+    x: np.ndarray, y: np.ndarray, alphas: Sequence[float], scale: np.ndarray | None = None
+) -> Iterator[Solution]:
     """The same where features outnumber stars, w = X' (X X' + alpha I)^-1 y."""
-    z = (np.asarray(x, dtype=np.float64) - mean) / scale
-    centre = z.mean(axis=0)
-    z -= centre
+    scale = _scale(x) if scale is None else scale
+    x = np.asarray(x, dtype=np.float64)
+    mean = x.mean(axis=0)
+    z = (x - mean) / scale
     gram = z @ z.T
     diagonal = gram.diagonal().copy()
     for alpha in alphas:
         np.fill_diagonal(gram, diagonal + alpha)
-        weights = z.T @ cho_solve(cho_factor(gram), y - y.mean())
-        intercept = y.mean() - (centre + mean / scale) @ weights
-        yield alpha, weights / scale, float(intercept)
+        weights = z.T @ cho_solve(cho_factor(gram), y - y.mean()) / scale
+        yield alpha, weights, float(y.mean() - mean @ weights)
 
 
-def _scaling(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation (f,) of features; 1 where a feature never changes."""
-    mean = np.mean(x, axis=0, dtype=np.float64)
-    scale = np.sqrt(sum(((block - mean) ** 2).sum(axis=0) for block in _blocks(x)) / len(x))
-    return mean, np.where(scale > 0, scale, 1.0)
+def _scale(x: np.ndarray) -> np.ndarray:
+    """Deviations (f,) of features that are at hand; 1 where a feature never changes."""
+    return _scale_of(np.var(x, axis=0, dtype=np.float64), np.mean(x, axis=0, dtype=np.float64))
 
 
-def _predict(x: np.ndarray, weights: np.ndarray, intercept: float) -> np.ndarray:
+def _scale_of(variance: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Square roots of variances (f,), 1 where they are rounding errors of that level."""
+    scale = np.sqrt(np.maximum(variance, 0))
+    return np.where(scale > np.finfo(float).eps * np.abs(level), scale, 1.0)
+
+
+def _predict(x: Rows, weights: np.ndarray, intercept: float) -> np.ndarray:
     return np.concatenate([block @ weights for block in _blocks(x)]) + intercept
 
 
-def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+def _blocks(x: Rows) -> Iterator[np.ndarray]:
+    """Copies of the rows, in float64."""
     for start in range(0, len(x), _BLOCK):
-        yield np.asarray(x[start : start + _BLOCK], dtype=np.float64)
+        yield np.array(x[start : start + _BLOCK], dtype=np.float64)
