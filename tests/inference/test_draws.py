@@ -1,5 +1,6 @@
 """Spectra as features are those that the latents were read from."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 import torch
 
 from stargrav import models
+from stargrav.data import store
 from stargrav.data.loader import Clean
 from stargrav.errors import InputError
-from stargrav.inference.draws import pixels
+from stargrav.inference.draws import StreamedPixels, pixels
 from stargrav.inference.latents import extract_latents, read_latents, read_out
 from stargrav.labels import LABELS
 from stargrav.observation.instrument import PFS_MR
@@ -54,3 +56,19 @@ def test_inputs_lie_side_by_side(spectra):
     np.testing.assert_allclose(whitened, flux / spectra.error[rows], rtol=1e-6)
     with pytest.raises(InputError, match="'fluxx', expected one of flux"):
         pixels(clean, rows, ("fluxx",), 0.0, 1)
+
+
+@pytest.mark.parametrize("error", ["noiseless", "observed"])
+def test_streamed_pixels_are_those_that_are_held(spectra, error, tmp_path):
+    path, rows = tmp_path / "stars.h5", np.array([30, 3, 17, 4, 39])
+    batch = [(spectra.flux, spectra.error)]
+    store.write_spectra(path, spectra.wave, batch, spectra.stars, {"error": error})
+    clean = Clean(store.read_spectra(path))
+    held = pixels(clean, rows, ("flux", "error"), 0.5, 9, 1)
+    streamed = StreamedPixels(path, rows, ("flux", "error"), 0.5, 9, draw=1)
+    assert streamed.shape == held.shape and len(streamed) == len(held)
+    for read in (streamed, pickle.loads(pickle.dumps(streamed))):
+        np.testing.assert_array_equal(read[:], held)
+        for key in (slice(1, 4), [4, 0], 2):
+            np.testing.assert_allclose(read[key], held[key], rtol=1e-6)
+    assert len(pickle.dumps(streamed)) < spectra.flux.nbytes / 10

@@ -17,7 +17,7 @@ from stargrav.data.loader import Clean, NoisySpectra
 from stargrav.data.splits import sampled_rows
 from stargrav.errors import InputError
 from stargrav.files import hash_tree
-from stargrav.inference.draws import pixels
+from stargrav.inference.draws import StreamedPixels, pixels
 from stargrav.inference.fresh import FreshLatents
 from stargrav.inference.latents import read_latents, read_manifest
 from stargrav.inference.limits import read_limits
@@ -245,6 +245,16 @@ class Inputs:
             stacked = np.stack(features) if features else np.empty((0, len(rows), 0), np.float32)
             parts.append(self._part(split, stacked, noise_level, rows=rows, error=error))
         return Parts(*parts)
+
+    def streamed(self, part: Part, *inputs: str) -> StreamedPixels:
+        """Pixels of stars in their first noise draw, read when they are asked for.
+
+        Args:
+            part: the stars, such as `spectra()` gives them without pixels.
+            inputs: as for `spectra`.
+        """
+        noise = part.noise_level, self.seed
+        return StreamedPixels(part.path, part.index, inputs, *noise, error=part.error)
 
     def fresh_latents(
         self, train: Part, target: str, batch_size: int, device: torch.device

@@ -1,17 +1,22 @@
 """Noisy spectra as a model sees them: the noise of a draw belongs to the seed and the star's id.
 
 Whatever reads spectra beside stored latents (probes on pixels, students, limits) sees through
-this the very noise that the latents were read from.
+this the very noise that the latents were read from. More spectra than memory holds are read
+through `StreamedPixels`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from stargrav.data import store
 from stargrav.data.loader import Clean
 from stargrav.errors import InputError
 from stargrav.observation.noise import fixed_noise, observe
@@ -83,3 +88,58 @@ def pixels(
             columns = slice(number * width, (number + 1) * width)
             found[part, columns] = INPUTS[name](flux, error).cpu().numpy()
     return found
+
+
+class StreamedPixels:
+    """What `pixels` gives of some stars, as an array (n, f) that is never held as a whole.
+
+    Rows are read, and get their noise, when they are asked for by number, slice or list. It is
+    pickled with the name of the file rather than with what stands in it, for workers that see
+    the same files.
+
+    Args:
+        path: of the data set.
+        rows: (n,) of its stars.
+        inputs: see `pixels`, as for noise_level, seed and draw.
+        noise_level: of the flux.
+        seed: of the noise.
+        error: kind of error, see `Clean`.
+        draw: number of the draw.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rows: np.ndarray,
+        inputs: Sequence[str],
+        noise_level: float,
+        seed: int,
+        error: str | None = None,
+        draw: int = 0,
+    ) -> None:
+        self.path = Path(path).resolve()
+        self.rows = np.asarray(rows)
+        self._seen = (tuple(inputs), noise_level, seed, draw)
+        self._error = error
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Stars and features."""
+        return len(self), len(self._seen[0]) * self._clean.spectra.flux.shape[1]
+
+    def __getitem__(self, key: int | slice | Sequence[int]) -> np.ndarray:
+        rows = self.rows[key]
+        found = pixels(self._clean, np.atleast_1d(rows), *self._seen)
+        for values in (self._clean.spectra.flux, self._clean.spectra.error):
+            store.forget(values)
+        return found if np.ndim(rows) else found[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_clean"}
+
+    @cached_property
+    def _clean(self) -> Clean:
+        return Clean(store.read_spectra(self.path), error=self._error)
