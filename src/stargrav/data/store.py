@@ -7,7 +7,6 @@ bytes. A file grows under another name and takes its own when it is complete.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -234,12 +233,6 @@ def read_spectra(path: Path) -> Spectra:
         chunks = list(_checked(flux, error, path))
     flux, error = (np.concatenate([chunk[i] for chunk in chunks]) for i in (0, 1))
     return Spectra(wave, flux, error, stars, str(path))
-
-
-def forget(values: np.ndarray) -> None:
-    """Hand back the pages of a memory map that were read, which count as memory of the process."""
-    if isinstance(values, np.memmap):
-        values._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 def read_measured(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

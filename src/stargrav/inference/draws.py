@@ -7,6 +7,7 @@ through `StreamedPixels`.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -134,7 +135,7 @@ class StreamedPixels:
         rows = self.rows[key]
         found = pixels(self._clean, np.atleast_1d(rows), *self._seen)
         for values in (self._clean.spectra.flux, self._clean.spectra.error):
-            store.forget(values)
+            _forget(values)
         return found if np.ndim(rows) else found[0]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -143,3 +144,9 @@ class StreamedPixels:
     @cached_property
     def _clean(self) -> Clean:
         return Clean(store.read_spectra(self.path), error=self._error)
+
+
+def _forget(values: np.ndarray) -> None:
+    """Hand back the pages of a memory map that were read: they count as memory of the process."""
+    if isinstance(values, np.memmap):
+        values._mmap.madvise(mmap.MADV_DONTNEED)

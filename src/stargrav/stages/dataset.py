@@ -8,22 +8,30 @@ from tqdm import tqdm
 
 from stargrav.data import store
 from stargrav.data.dataset import write_dataset
+from stargrav.data.room import require_disk
 from stargrav.data.sources import open_source
 from stargrav.data.splits import SPLITS
+from stargrav.observation.instrument import PFS_MR
 from stargrav.observation.simulate import Simulator
 from stargrav.physics.grid import Library
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, splits
 
 BATCH = 1024
+BYTES = 8  # of a pixel: flux and error in float32
 
 
 def build(work: Work, out: Path) -> None:
-    """Write the three data sets; those that an interrupted run has written are kept."""
+    """Write the three data sets; those that an interrupted run has written are kept.
+
+    Raises:
+        InputError: the disk has no room for them.
+    """
+    missing = [split for split in SPLITS if not (work.scratch / f"{split}.h5").exists()]
+    _require_room(work, missing)
     work.scratch.mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
-        if not (work.scratch / f"{split}.h5").exists():
-            write(work, split, work.scratch / f"{split}.h5")
+    for split in missing:
+        write(work, split, work.scratch / f"{split}.h5")
     for split in SPLITS:
         (work.scratch / f"{split}.h5").rename(out / f"{split}.h5")
 
@@ -53,3 +61,13 @@ def write(work: Work, split: str, out: Path, limit: int | None = None) -> None:
     parts = (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
     batches = ((source.flux[part], source.error[part]) for part in parts)
     store.write_spectra(out, source.wave, batches, stars, {"error": source.error_kind})
+
+
+def _require_room(work: Work, missing: list[str]) -> None:
+    source = open_source(work.source)
+    wave = source.wave
+    if isinstance(source, Library):
+        wave = PFS_MR.cut(float(wave[0]), float(wave[-1])).wave
+    count = sum(len(splits.read(work.folders["splits"], split)) for split in missing)
+    purpose = f"a data set of {count:,} spectra of {len(wave)} pixels"
+    require_disk(BYTES * count * len(wave), work.scratch, purpose)
