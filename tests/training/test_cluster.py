@@ -50,7 +50,7 @@ def held(portions):
 
 
 def test_sums_of_the_workers_are_those_of_one_machine(client, portions):
-    assert cluster.workers(client) == 2
+    assert cluster.threads(client) == 2
     x, y = held(portions)
     origin = near_mean(portions[0][0])
     found, known = cluster.summed(client, portions, origin), Sums.of(x, y, origin)

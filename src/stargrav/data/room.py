@@ -26,9 +26,7 @@ def require_memory(needed: float, purpose: str) -> None:
     Raises:
         InputError: there are fewer.
     """
-    free = psutil.virtual_memory().available
-    if needed > free:
-        raise InputError(purpose, "memory", f"{_size(free)} free", _size(needed))
+    require(needed, psutil.virtual_memory().available, purpose, "memory")
 
 
 def require_disk(needed: float, folder: Path, purpose: str) -> None:
@@ -44,9 +42,23 @@ def require_disk(needed: float, folder: Path, purpose: str) -> None:
     """
     folder = Path(folder).resolve()
     place = next(each for each in (folder, *folder.parents) if each.exists())
-    free = shutil.disk_usage(place).free
+    require(needed, shutil.disk_usage(place).free, purpose, f"disk of {folder}")
+
+
+def require(needed: float, free: float, purpose: str, room: str) -> None:
+    """Refuse what does not fit.
+
+    Args:
+        needed: bytes.
+        free: bytes that there are.
+        purpose: what they are for.
+        room: where they are.
+
+    Raises:
+        InputError: there are fewer.
+    """
     if needed > free:
-        raise InputError(purpose, f"disk of {folder}", f"{_size(free)} free", _size(needed))
+        raise InputError(purpose, room, f"{_size(free)} free", _size(needed))
 
 
 def _size(count: float) -> str:

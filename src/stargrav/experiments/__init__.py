@@ -9,7 +9,7 @@ from stargrav.experiments.spec import Experiment
 MODULES = (
     *("distill", "shortcut", "student", "tune"),
     *("baselines", "towers"),
-    *("logg_1m", "shown", "taught", "tokens"),
+    *("logg_1m", "scaling", "shown", "taught", "tokens"),
 )
 
 

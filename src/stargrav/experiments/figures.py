@@ -203,15 +203,15 @@ def match(result: Result) -> Figure:
 def shift(result: Result) -> Figure:
     """R2 of each input against the noise of the test spectra."""
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
-    _by_input(result, "noise", "noise level of the test spectra", figure.subplots())
+    _curves(result, "noise", "noise level of the test spectra", figure.subplots())
     return figure
 
 
 def sizes(result: Result) -> Figure:
-    """R2 of each input against the number of labelled stars."""
+    """R2 of each input, or each model, against the number of labelled stars."""
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     ax = figure.subplots()
-    _by_input(result, "n_train", "labelled stars", ax)
+    _curves(result, "n_train", "labelled stars", ax)
     ax.set_xscale("log")
     return figure
 
@@ -326,9 +326,10 @@ FIGURES = {
 }
 
 
-def _by_input(result: Result, column: str, xlabel: str, ax: Axes) -> None:
-    """R2 against a column, a line for each input."""
-    groups = result.table.astype({column: float}).groupby("input", sort=False)
+def _curves(result: Result, column: str, xlabel: str, ax: Axes) -> None:
+    """R2 against a column, a line for each value of the first axis."""
+    first = result.summary["axes"][0]
+    groups = result.table.astype({column: float}).groupby(first, sort=False)
     curves = {
         name: tuple(rows[each].clip(lower=-0.5).to_numpy(float) for each in R2)
         for name, rows in groups

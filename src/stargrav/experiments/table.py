@@ -84,16 +84,23 @@ class Case:
         """The labels of its axes, such as ``ridge,32k``; empty for a table of one case."""
         return ",".join(self.labels.values())
 
-    def record(self, score: Score | Mapping[str, Estimate], **columns: float | int | str) -> None:
+    def record(
+        self,
+        score: Score | Mapping[str, Estimate],
+        seconds: float | None = None,
+        **columns: float | int | str,
+    ) -> None:
         """Keep what was measured of this case.
 
         Args:
             score: what `steps.score` returns, or metrics by name.
+            seconds: that it took; those since the case came up if None.
             columns: further columns of its row, such as counts.
         """
         score = score if isinstance(score, Score) else Score(score)
         self.score = replace(score, columns={**score.columns, **columns})
-        self.seconds = time.perf_counter() - self._started
+        since = time.perf_counter() - self._started
+        self.seconds = since if seconds is None else seconds
 
 
 class Table:

@@ -244,7 +244,8 @@ class Sums:
         leading = [last + 1 - count, last]
         squares, axes = eigh(gram, subset_by_index=leading, overwrite_a=True)
         axes = axes[:, ::-1]
-        return Principal(squares[::-1], axes, moment @ axes, *self._means())
+        squares = np.maximum(squares[::-1], 0)  # stars may be fewer than components
+        return Principal(squares, axes, moment @ axes, *self._means())
 
     def _centred(self) -> tuple[np.ndarray, np.ndarray]:
         """X'X (f, f) and X'y (f,) of features and label less their means."""
@@ -298,6 +299,15 @@ class Principal:
             found = self.moment[:count] / (self.squares[:count] + alpha)
             weights = self.axes[:, :count] @ found
             yield alpha, weights, float(self.label - self.mean @ weights)
+
+
+def memory(features: int) -> int:
+    """Bytes that sums and the fits to them take at most, however many stars there are.
+
+    Five arrays (f, f): the sums, those that are added and their last block, or the sums, what is
+    decomposed and its decomposition.
+    """
+    return 5 * 8 * features**2
 
 
 def near_mean(x: Rows) -> np.ndarray:

@@ -56,6 +56,11 @@ def boost(x: Rows, y: np.ndarray, trees: int, **given: Any) -> lightgbm.Booster:
     return lightgbm.train(parameters, binned, num_boost_round=trees)
 
 
+def memory(stars: int, features: int) -> int:
+    """Bytes that a fit takes: a bin for each number, and three copies of the sample in float64."""
+    return stars * features + 3 * 8 * min(stars, BIN_SAMPLE) * features
+
+
 class _Batches(lightgbm.Sequence):
     """Features as LightGBM reads them: single rows for the bins, then batch after batch."""
 

@@ -19,6 +19,7 @@ import lightgbm
 import numpy as np
 from distributed import Client
 
+from stargrav.data.room import require
 from stargrav.errors import InputError, first_line
 from stargrav.models.ridge import Rows, Sums
 from stargrav.models.trees import settings
@@ -48,7 +49,7 @@ def connected(scheduler: str) -> Iterator[Client]:
         ) from error
 
 
-def workers(client: Client) -> int:
+def threads(client: Client) -> int:
     """Threads of all workers: as many portions keep each of them at work."""
     return sum(client.nthreads().values())
 
@@ -79,9 +80,13 @@ def boost(
         portions: one per worker, or more.
         trees: boosting rounds.
         given: see `models.trees.settings`.
+
+    Raises:
+        InputError: the workers have not the memory for it.
     """
     read = dask.delayed(operator.getitem, pure=False)
-    width = portions[0][0].shape[1]
+    stars, width = sum(len(x) for x, _ in portions), portions[0][0].shape[1]
+    _require_memory(client, stars, width)
     x = dask.array.concatenate(
         [
             dask.array.from_delayed(read(x, slice(None)), (len(x), width), np.float32)
@@ -93,3 +98,11 @@ def boost(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Parameter n_jobs")  # each worker has its own number
         return model.fit(x, y).booster_
+
+
+def _require_memory(client: Client, stars: int, features: int) -> None:
+    """Parts in float32, the workers' joined copies of them, and their bins."""
+    described = client.scheduler_info(n_workers=-1)["workers"].values()
+    purpose = f"LightGBM on {stars:,} stars of {features} pixels"
+    free = sum(worker["memory_limit"] for worker in described)
+    require((2 * 4 + 1) * stars * features, free, purpose, "memory of the workers")
