@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 
@@ -72,3 +73,17 @@ def test_streamed_pixels_are_those_that_are_held(spectra, error, tmp_path):
         for key in (slice(1, 4), [4, 0], 2):
             np.testing.assert_allclose(read[key], held[key], rtol=1e-6)
     assert len(pickle.dumps(streamed)) < spectra.flux.nbytes / 10
+
+
+def test_pages_of_the_file_that_were_read_are_handed_back(tmp_path):
+    """Else peak memory grows with the number of spectra."""
+    flux = np.ones((4000, 2000), dtype=np.float32)
+    stars = pd.DataFrame(np.ones((4000, len(LABELS))), columns=LABELS)
+    path = tmp_path / "stars.h5"
+    batch = [(flux, flux)]
+    store.write_spectra(path, np.arange(7100.0, 9100.0), batch, stars, {"error": "noiseless"})
+    streamed = StreamedPixels(path, np.arange(4000), ("flux",), 1.0, 42)
+    before = psutil.Process().memory_info().shared
+    for start in range(0, 4000, 500):
+        streamed[start : start + 500]
+    assert psutil.Process().memory_info().shared - before < flux.nbytes / 2
