@@ -59,7 +59,7 @@ DECLARED = {"stages.splits", "stages.teacher"}  # the code of these is named by 
 NEUTRAL = {
     *DECLARED,
     *("errors", "files", "settings", "stages", "spectrum", "processes", "ranks"),
-    *("data.validate", "training.device", "physics.grid"),
+    *("data.room", "data.validate", "training.device", "physics.grid"),
     *("models", "models.heads", "models.probes", "models.student", "models.towers"),
     *("models.spectral", "models.channels", "models.vit", "models.answers"),
     *("experiments", "experiments.present"),
