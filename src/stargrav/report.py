@@ -12,6 +12,7 @@ from pathlib import Path
 from stargrav.errors import InputError
 from stargrav.experiments.advice import GROUPS, next_runs
 from stargrav.experiments.decisions import TREES
+from stargrav.experiments.directions import conclusion
 from stargrav.experiments.evidence import Evidence, Walk, answer
 from stargrav.experiments.figures import draw
 from stargrav.experiments.flow import flow
@@ -131,6 +132,7 @@ def _decisions(evidence: Evidence, trees: Sequence[tuple[Walk, Path]]) -> str:
     todo = next_runs([walk for walk, _ in trees], evidence)
     listed = [f"- `stargrav run {run}`: {'; '.join(why)}" for run, why in todo.items()]
     parts += ["What to run next:\n", *(listed or ["- nothing"])]
+    parts += ["", f"Directions of programme `logg_1m` (D4): {conclusion(evidence)}."]
     lines = []
     for propositions in GROUPS.values():
         for proposition in propositions:

@@ -16,6 +16,7 @@ from stargrav.experiments import origins as origins_module
 from stargrav.experiments import registry
 from stargrav.experiments.advice import GROUPS, advice, missing_experiments, next_runs
 from stargrav.experiments.decisions import STAGES, TREES
+from stargrav.experiments.directions import GAINS, conclusion
 from stargrav.experiments.evidence import MISSING, MORE_STARS, Evidence, answer, branch, spanned
 from stargrav.experiments.flow import flow
 from stargrav.experiments.rules import Finding, Leaf, Node, Origin, Proposition, Tree
@@ -111,7 +112,9 @@ def test_names_are_those_of_the_programme():
     names = [p.name for group in GROUPS.values() for p in group]
     numbered = [f"{letter}{n}" for letter in "HQR" for n in range(1, 7)]
     towers = [f"T{n}" for n in range(1, 10)]
-    assert names == [*(p.name for p in STAGES), *numbered, "D1", *towers]
+    variants = [*("W1", "W2"), *(f"V{n}" for n in range(1, 14))]
+    points = ["D1", "D2", "D3"]  # D4 is drawn from the variants
+    assert names == [*(p.name for p in STAGES), *numbered, *towers, *variants, *points]
     assert [p.name for p in STAGES] == [f"Stage {n}" for n in ("1", "1b", "2", "3", "4")]
 
 
@@ -401,3 +404,25 @@ def test_text_of_a_picture_stays_in_its_box(tmp_path):
             inside = [b for b in boxes if b.x0 <= extent.x0 < b.x1 and b.y0 < extent.y1 <= b.y1]
             for box in inside:
                 assert extent.x1 <= box.x1 and extent.y0 >= box.y0, text.get_text()
+
+
+def test_the_best_three_directions_go_on_and_those_that_lose_are_closed():
+    """D4 follows from what each direction gains, not from its place in the list."""
+    gains = dict(zip(GAINS, (0.01, 0.05, -0.03, 0.02, 0.04, 0.0, -0.01), strict=False))
+
+    class Known:
+        def find(self, finding):
+            name = finding.experiment
+            if name not in gains:
+                return [Found(name, "", MISSING, {}, why="not run yet")]
+            value = gains[name]
+            state = INCONCLUSIVE if value == 0 else PASS if value > 0 else FAIL
+            return [Found(name, "", state, around(value))]
+
+    said = dict(part.split(": ") for part in conclusion(Known()).split("; "))
+    first, second, third, fourth, fifth, sixth, seventh, *others = GAINS
+    assert said["go on"] == f"{second} (+0.050), {fifth} (+0.040), {fourth} (+0.020)"
+    assert said["gained less"] == f"{first} (+0.010)"
+    assert said["closed"] == f"{third} (-0.030), {seventh} (-0.010)"
+    assert said["open"] == f"{sixth} (+0.000)"
+    assert said["no result yet"] == ", ".join(others)

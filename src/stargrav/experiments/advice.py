@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from stargrav.experiments.decisions import (
-    DECISION_POINTS,
-    HYPOTHESES,
-    QUESTIONS,
-    RISKS,
-    STAGES,
-    TREES,
-)
+from stargrav.experiments.decisions import HYPOTHESES, QUESTIONS, RISKS, STAGES, TREES
+from stargrav.experiments.directions import DECISION_POINTS, DIRECTIONS, WORTH, conclusion
 from stargrav.experiments.evidence import MISSING, Evidence, Found, Walk, answer
 from stargrav.experiments.rules import Proposition
 from stargrav.experiments.tower_decisions import TOWERS
@@ -21,8 +15,10 @@ GROUPS = {
     "Hypotheses": HYPOTHESES,
     "Questions": QUESTIONS,
     "Risks": RISKS,
-    "Decision points": DECISION_POINTS,
     "Towers": TOWERS,
+    "Transformers": WORTH,
+    "Directions": DIRECTIONS,
+    "Decision points": DECISION_POINTS,
 }
 WIDTH = 13  # of a state
 APART = "kept apart from what decides here; to go on from it, set it in params.yaml"
@@ -39,6 +35,7 @@ def advice(evidence: Evidence, runs: Mapping[str, str]) -> str:
     lines: list[str] = []
     for title, propositions in GROUPS.items():
         lines += ["", title, *_propositions(propositions, evidence, runs)]
+    lines += [f"  {'=>':{WIDTH}} D4: {conclusion(evidence)}"]
     for walk in walks:
         lines += ["", walk.tree.asks, *_walk(walk, runs)]
     lines += ["", "Next", *_next(next_runs(walks, evidence), evidence)]

@@ -1,7 +1,8 @@
 """What programme `distill` is to decide: stage criteria, hypotheses, questions, risks and trees.
 
 All of it is data, in the forms of `experiments.rules`; `experiments.evidence` decides it from the
-stored results. What programme `towers` is to decide stands in `experiments.tower_decisions`.
+stored results. What programme `towers` is to decide stands in `experiments.tower_decisions`, what
+`logg_1m` is in `experiments.directions`.
 
 The findings, and so the names of all metrics, stand in the first part and nowhere else.
 """
@@ -26,8 +27,6 @@ FEW_DIMENSIONS = Finding("latent_dim")
 NOISE_ROBUST = Finding("noise_robustness")
 FINETUNED = Finding("finetune_encoder")
 FINETUNING_GAINS = Finding("finetune_encoder", more_than("r2[finetuned] - r2[frozen]", 0.0))
-
-FAR_FROM_LIMIT = Finding("encoder_mlp", more_than("fisher_ratio[mlp]", 2.0))
 
 COSINE = Finding(
     "student", at_least("max(cosine_standardised[mlp], cosine_standardised[conv])", 0.9)
@@ -77,13 +76,6 @@ ORIGINS = (
 
 # --- stage criteria, hypotheses, questions, risks -----------------------------------------------
 
-DECISION_POINTS = (
-    Proposition(
-        "D1",
-        "The model's error is more than twice the Bayesian bound: better models can gain",
-        (FAR_FROM_LIMIT,),
-    ),
-)
 STAGES = (
     Proposition("Stage 1", "Ridge reads log g from the averaged deepest layer", (PROBE_RIDGE,)),
     Proposition("Stage 1b", "LightGBM reads log g from the same layer", (PROBE_LIGHTGBM,)),

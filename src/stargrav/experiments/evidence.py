@@ -44,7 +44,7 @@ ANSWERS = {
     "Q": {PASS: "yes", FAIL: "no", INCONCLUSIVE: "open"},
     "R": {PASS: "averted", FAIL: "real", INCONCLUSIVE: "open"},
     "D": {PASS: "go on", FAIL: "another way", INCONCLUSIVE: "open"},
-    "T": {PASS: "yes", FAIL: "no", INCONCLUSIVE: "open"},
+    **dict.fromkeys("TVW", {PASS: "yes", FAIL: "no", INCONCLUSIVE: "open"}),
 }
 MORE_STARS = "The test stars cannot tell: more of them"
 MORE_TEST_STARS = 10_000

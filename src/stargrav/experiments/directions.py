@@ -1,0 +1,92 @@
+"""What programme `logg_1m` is to decide: its decision points, and which directions go on.
+
+In the same form as those of programme `distill` (`experiments.decisions`). A direction is what
+one experiment changes of the transformer; it gains if R2(log g) of all test stars rises by it. Of
+those that gain the best three go on, those that lose are closed, the others stay open (D4).
+"""
+
+from __future__ import annotations
+
+from stargrav.experiments.evidence import Evidence, Found
+from stargrav.experiments.rules import Finding, Proposition
+from stargrav.experiments.spec import FAIL, PASS, more_than
+
+MOST = 3  # directions that go on
+
+FAR_FROM_LIMIT = Finding("encoder_mlp", more_than("fisher_ratio[mlp]", 2.0))
+WINDOWS_SUFFICE = Finding("sensitive_windows")
+LABELS_HELP = Finding("multitask")
+BEATS_PLAIN = Finding("low_noise_protocol", more_than("r2[all,vit] - r2[all,plain]", 0.0))
+BEATS_PLAIN_LOW = Finding("low_noise_protocol", more_than("r2[low,vit] - r2[low,plain]", 0.0))
+
+DECISION_POINTS = (
+    Proposition(
+        "D1",
+        "The model's error is more than twice the Bayesian bound: better models can gain (else a "
+        "physical prior, or more arms)",
+        (FAR_FROM_LIMIT,),
+    ),
+    Proposition(
+        "D2",
+        "The most sensitive windows hold what the whole spectrum holds: tokens of several lengths "
+        "first (else windows are skipped)",
+        (WINDOWS_SUFFICE,),
+    ),
+    Proposition(
+        "D3",
+        "T_eff and M_H taught beside log g help: several labels become the default",
+        (LABELS_HELP,),
+    ),
+)
+GAINS = {  # experiment -> gain over the base in R2(log g) of all test stars
+    "error_input": "max(r2[seen_whitened,all], r2[seen_log_error,all]) - r2[flux,all]",
+    "normalization": "max(r2[continuum,all], r2[chunk,all]) - r2[median,all]",
+    "sensitive_windows": "max(r2[windows,all], r2[calcium,all]) - r2[full,all]",
+    "multitask": "r2[three,all] - r2[one,all]",
+    "masked_pretraining": "r2[pretrained,all] - r2[longer,all]",
+    "denoising_pretraining": "r2[denoised,all] - r2[noisy,all]",
+    "multiscale_tokens": "r2[both,all] - r2[base,all]",
+    "wavelength_encoding": "max(r2[sinusoidal,all], r2[rotary,all]) - r2[learned,all]",
+    "heteroscedastic": "r2[gaussian,all] - r2[point,all]",
+    "error_masking": "max(r2[worst_1,all], r2[worst_5,all], r2[worst_10,all]) - r2[none,all]",
+    "derivative_channel": "max(r2[derivative,all], r2[high_pass,all]) - r2[flux,all]",
+    "window_attention": "r2[leaning,all] - r2[even,all]",
+    "ordinal": "r2[ordinal,all] - r2[point,all]",
+}
+DIRECTIONS = tuple(
+    Proposition(f"V{number}", f"Does {name} gain?", (Finding(name, more_than(gain, 0.0)),))
+    for number, (name, gain) in enumerate(GAINS.items(), start=1)
+)
+WORTH = (
+    Proposition(
+        "W1", "Does the transformer beat the plain network that saw as much?", (BEATS_PLAIN,)
+    ),
+    Proposition("W2", "Does it at low noise?", (BEATS_PLAIN_LOW,)),
+)
+
+
+def conclusion(evidence: Evidence) -> str:
+    """D4 in a sentence: which directions go on, which are closed, which stay open."""
+    found = [one for direction in DIRECTIONS for one in evidence.find(direction.rests_on[0])]
+    gained = sorted((f for f in found if f.state == PASS), key=_gain, reverse=True)
+    kinds = {
+        "go on": gained[:MOST],
+        "gained less": gained[MOST:],
+        "closed": sorted((f for f in found if f.state == FAIL), key=_gain),
+        "open": [f for f in found if f.found and f.state not in (PASS, FAIL)],
+        "no result yet": [f for f in found if not f.found],
+    }
+    parts = [
+        f"{kind}: " + ", ".join(f"{one.experiment}{_shown(one)}" for one in those)
+        for kind, those in kinds.items()
+        if those
+    ]
+    return "; ".join(parts)
+
+
+def _gain(found: Found) -> float:
+    return found.found["value"]
+
+
+def _shown(found: Found) -> str:
+    return f" ({found.found['value']:+.3f})" if found.found else ""
