@@ -17,7 +17,15 @@ from stargrav.experiments import registry
 from stargrav.experiments.advice import GROUPS, advice, missing_experiments, next_runs
 from stargrav.experiments.decisions import STAGES, TREES
 from stargrav.experiments.directions import GAINS, conclusion
-from stargrav.experiments.evidence import MISSING, MORE_STARS, Evidence, answer, branch, spanned
+from stargrav.experiments.evidence import (
+    MISSING,
+    MORE_STARS,
+    Evidence,
+    Found,
+    answer,
+    branch,
+    spanned,
+)
 from stargrav.experiments.flow import flow
 from stargrav.experiments.rules import Finding, Leaf, Node, Origin, Proposition, Tree
 from stargrav.experiments.spec import (

@@ -29,8 +29,8 @@ class Proposition:
     When all of them pass, a hypothesis is supported, a question answered with yes, a risk averted.
 
     Attributes:
-        name: such as H1; its letter says whether it is a hypothesis, a question (T of towers, V and
-            W of transformers) or a risk.
+        name: such as H1; its letter says whether it is a hypothesis, a question (T of towers, V
+            and W of transformers) or a risk.
         says: one sentence that may turn out wrong.
         rests_on: what decides it.
     """
