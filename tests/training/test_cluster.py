@@ -71,8 +71,22 @@ def test_trees_of_the_workers_tell_what_those_of_one_machine_do(client, portions
     assert left == pytest.approx(left_by_one, rel=0.05) and left < 0.1 * np.var(y)
 
 
+def test_what_the_workers_cannot_hold_is_refused(client):
+    cluster.require_memory(client, STARS, PIXELS)
+    with pytest.raises(
+        InputError, match="memory of the workers: found .* expected 34[0-9]{3}.* GiB"
+    ):
+        cluster.require_memory(client, 10**9, 4096)
+
+
 def test_an_address_where_nothing_runs_is_refused(monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 0.5)
     with pytest.raises(InputError, match="127.0.0.1:1 .*expected the address of a Dask"):
         with cluster.connected("tcp://127.0.0.1:1"):
             pass
+
+
+def test_an_error_of_what_is_done_there_stays_what_it_is(client):
+    with pytest.raises(InputError, match="^stars"):
+        with cluster.connected(client.scheduler.address):
+            raise InputError("stars", "label", "one", "two")

@@ -72,10 +72,10 @@ def scaling(
     samples = training_sizes(stars.train, sorted(sizes))
     valid, test = _held(stars.valid), _held(stars.test)
     pixels = valid.features.shape[-1]
-    _require_room(len(samples["all"]), pixels, scheduler)
     kept = [count for count in components if count < pixels]
     given = {"leaves": leaves, "rate": rate, "share": share, "seed": current().seed}
     with _cluster(scheduler) as client:
+        _require_room(len(samples["all"]), pixels, client)
         fitted = _ridges(samples, valid, kept, client)
         for size, sample in samples.items():
             fitted["lightgbm", size] = _timed(_boosted, sample, client, rounds, **given)
@@ -124,11 +124,15 @@ def _held(stars: Part) -> Part:
     return replace(stars, features=_pixels(stars)[:][None])
 
 
-def _require_room(stars: int, pixels: int, scheduler: str | None) -> None:
+def _require_room(stars: int, pixels: int, client: Client | None) -> None:
     require_memory(ridge.memory(pixels), f"ridge on {pixels} pixels")
-    if scheduler is None:  # else the workers hold them
+    if client is None:
         purpose = f"LightGBM on {stars:,} stars of {pixels} pixels"
         require_memory(trees.memory(stars, pixels), purpose)
+        return
+    from stargrav.training import cluster
+
+    cluster.require_memory(client, stars, pixels)
 
 
 def _ridges(

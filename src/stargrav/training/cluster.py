@@ -38,20 +38,42 @@ def connected(scheduler: str) -> Iterator[Client]:
     Raises:
         InputError: nothing answers there, or there are no workers.
     """
+    client = None
     try:
-        with Client(scheduler, timeout=PATIENCE) as client:
-            client.wait_for_workers(1, timeout=PATIENCE)
-            yield client
+        client = Client(scheduler, timeout=PATIENCE)
+        client.wait_for_workers(1, timeout=PATIENCE)
     except (OSError, ValueError, TimeoutError) as error:
+        if client is not None:
+            client.close()
+        found = f"{scheduler} ({first_line(error)})"
         wanted = "the address of a Dask scheduler with workers"
-        raise InputError(
-            "scheduler", "address", f"{scheduler} ({first_line(error)})", wanted
-        ) from error
+        raise InputError("scheduler", "address", found, wanted) from error
+    with client:
+        yield client
 
 
 def threads(client: Client) -> int:
     """Threads of all workers: as many portions keep each of them at work."""
     return sum(client.nthreads().values())
+
+
+def require_memory(client: Client, stars: int, features: int) -> None:
+    """Refuse trees whose features the workers cannot hold: in float32, twice, and in bins.
+
+    Args:
+        client: of the cluster; workers without a limit are trusted.
+        stars: their number.
+        features: of each.
+
+    Raises:
+        InputError: there is less memory.
+    """
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    limits = [worker["memory_limit"] for worker in workers]
+    if all(limits):
+        purpose = f"LightGBM on {stars:,} stars of {features} pixels"
+        needed = (2 * 4 + 1) * stars * features
+        require(needed, sum(limits), purpose, "memory of the workers")
 
 
 def summed(client: Client, portions: Sequence[Portion], origin: np.ndarray) -> Sums:
@@ -80,13 +102,9 @@ def boost(
         portions: one per worker, or more.
         trees: boosting rounds.
         given: see `models.trees.settings`.
-
-    Raises:
-        InputError: the workers have not the memory for it.
     """
     read = dask.delayed(operator.getitem, pure=False)
-    stars, width = sum(len(x) for x, _ in portions), portions[0][0].shape[1]
-    _require_memory(client, stars, width)
+    width = portions[0][0].shape[1]
     x = dask.array.concatenate(
         [
             dask.array.from_delayed(read(x, slice(None)), (len(x), width), np.float32)
@@ -98,11 +116,3 @@ def boost(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Parameter n_jobs")  # each worker has its own number
         return model.fit(x, y).booster_
-
-
-def _require_memory(client: Client, stars: int, features: int) -> None:
-    """Parts in float32, the workers' joined copies of them, and their bins."""
-    described = client.scheduler_info(n_workers=-1)["workers"].values()
-    purpose = f"LightGBM on {stars:,} stars of {features} pixels"
-    free = sum(worker["memory_limit"] for worker in described)
-    require((2 * 4 + 1) * stars * features, free, purpose, "memory of the workers")
