@@ -64,7 +64,7 @@ def test_each_size_is_fitted_as_if_alone(measured, held):
 
 def test_more_components_than_pixels_are_left_out(measured):
     models = {case.labels["model"] for case in measured.cases}
-    assert models == {"ridge", "pca4", "pca12", "lightgbm"}
+    assert models == {"ridge", "pca4", "pca12", "lightgbm", "vit"}
 
 
 def test_a_larger_sample_has_the_smaller_one_in_it_and_no_star_is_read_twice(held):

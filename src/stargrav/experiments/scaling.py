@@ -23,6 +23,7 @@ from stargrav.experiments.inputs import Part, Parts
 from stargrav.experiments.spec import Count, Noise, Rate, at_most, experiment, more_than
 from stargrav.experiments.steps import Fitted, current, over, score, spectra, training_sizes
 from stargrav.experiments.table import Table
+from stargrav.experiments.transformer import NEEDS, Judged, base, settings, variant
 from stargrav.inference.draws import StreamedPixels
 from stargrav.metrics.estimate import Estimate
 from stargrav.models import ridge, trees
@@ -42,15 +43,15 @@ Timed = tuple[Any, float]  # what was made, and the seconds that it took
 
 @experiment(
     plan="logg_1m 0.B",
-    claim="More spectra raise what simple models read, until half of them would do",
+    claim="More spectra raise what models read, until half of them would do",
     accept=[
         more_than("max(left[ridge,*])", 0.0),
         more_than("max(left[lightgbm,*])", 0.0),
         at_most("saturation[ridge,all]", 0.5),
         at_most("saturation[lightgbm,all]", 0.5),
     ],
-    published={"r2[ridge,all]": 0.50, "r2[lightgbm,all]": 0.614},
-    needs=("survey", "survey_limits"),
+    published={"r2[ridge,all]": 0.50, "r2[lightgbm,all]": 0.614, "r2[vit,all]": 0.711},
+    needs=NEEDS,
     figures=("scores", "sizes"),
 )
 def scaling(
@@ -63,7 +64,7 @@ def scaling(
     noise_level: Noise = 1.0,
     scheduler: str | None = None,
 ) -> Table:
-    """Ridge, ridge on components and LightGBM on the flux of growing numbers of stars.
+    """Ridge, ridge on components, LightGBM and the transformer by the number of training stars.
 
     `left` is the R2 that the largest sample adds, `saturation` the share of its stars that comes
     within .01 of it, `enough` their number. Seconds of a ridge are those of its size alone.
@@ -83,6 +84,10 @@ def scaling(
     for (model, size), (one, _) in fitted.items():
         columns = {"n_train": len(samples[size]), "draws": 1}
         found[model, size] = score(Fitted(one, TARGET, test.readout, columns), test)
+    for size, sample in samples.items():
+        fitted["vit", size] = _timed(_transformer, len(sample))
+        judged, _ = fitted["vit", size]
+        found["vit", size] = replace(score(judged.model, judged.test), history=())
     table = over(model=dict.fromkeys(model for model, _ in found), size=samples)
     for case in table:
         model, size = case.labels.values()
@@ -92,6 +97,11 @@ def scaling(
         reached = found[model, size].also(left=left, saturation=enough / max(curve))
         case.record(reached, seconds=fitted[model, size][1], enough=round(enough.value))
     return table
+
+
+def _transformer(stars: int) -> Judged:
+    """The transformer trained on so many stars, each seen as often as by the base."""
+    return base() if stars == settings()[1]["spectra"] else variant(stars=stars)
 
 
 def saturation(curve: Mapping[int, Estimate]) -> Estimate:

@@ -59,9 +59,11 @@ def settings() -> tuple[dict[str, Any], dict[str, Any]]:
     return sizes, config["facts"]
 
 
-def seen(error: str | None = None) -> Parts:
-    """Flux and error of valid and test stars; training stars without spectra."""
-    return spectra("flux", "error", draws=0, error=error, stars=settings()[1]["spectra"])
+def seen(error: str | None = None, stars: int | None = None) -> Parts:
+    """Flux and error of valid and test stars; training stars, as many as the base was trained on
+    if nothing else is said, without spectra."""
+    stars = stars or settings()[1]["spectra"]
+    return spectra("flux", "error", draws=0, error=error, stars=stars)
 
 
 def base() -> Judged:
@@ -78,6 +80,7 @@ def variant(
     hidden: float | None = None,
     pretraining_epochs: int = 0,
     epochs: int | None = None,
+    stars: int | None = None,
     **differences: Any,
 ) -> Judged:
     """The base transformer with other options, trained as it was.
@@ -88,13 +91,14 @@ def variant(
         hidden: share of the tokens hidden in a masked pretraining; None: there is none.
         pretraining_epochs: of that.
         epochs: of the training; those of the base if None.
+        stars: that it is trained on; as many as the base if None.
         differences: from the settings of `models.spectral.SpectralViT`.
     """
     from stargrav.training.device import device
     from stargrav.training.spectra import plan_of, train_spectral
 
     sizes, training = settings()
-    parts, found = seen(error), current()
+    parts, found = seen(error, stars), current()
     sizes = {**sizes, **differences}
     labels = sizes["labels"]
     plan = plan_of(
