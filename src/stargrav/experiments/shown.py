@@ -14,6 +14,7 @@ from stargrav.experiments.table import Prediction, Score, Table
 from stargrav.experiments.transformer import (
     NEEDS,
     base,
+    beats_plain,
     chosen,
     compared,
     plain,
@@ -72,6 +73,7 @@ def low_noise_protocol() -> Table:
     accept=[
         at_most("min(mae[whitened,all], mae[log_error,all]) / mae[flux,all]", 0.95),
         at_most("min(mae[seen_whitened,all], mae[seen_log_error,all]) / mae[flux,all]", 0.95),
+        beats_plain("seen_whitened", "seen_log_error"),
     ],
     needs=NEEDS,
     figures=("scores",),
@@ -95,7 +97,10 @@ def error_input() -> Table:
 @experiment(
     plan="logg_1m 1.3",
     claim="Flux without its continuum, or standardised in chunks, shows log g better",
-    accept=[more_than("max(r2[continuum,all], r2[chunk,all]) - r2[median,all]", 0.0)],
+    accept=[
+        more_than("max(r2[continuum,all], r2[chunk,all]) - r2[median,all]", 0.0),
+        beats_plain("continuum", "chunk"),
+    ],
     needs=NEEDS,
     figures=("scores",),
 )
@@ -108,7 +113,10 @@ def normalization() -> Table:
 @experiment(
     plan="logg_1m 1.4",
     claim="The windows most sensitive to log g hold what the whole spectrum holds",
-    accept=[at_least("max(r2[windows,all], r2[calcium,all]) - r2[full,all]", 0.0)],
+    accept=[
+        at_least("max(r2[windows,all], r2[calcium,all]) - r2[full,all]", 0.0),
+        beats_plain("windows", "calcium"),
+    ],
     needs=NEEDS,
     figures=("scores",),
 )
@@ -130,7 +138,8 @@ def sensitive_windows(share: Rate = 0.25) -> Table:
     plan="logg_1m 3.3",
     claim="Without its worst pixels a spectrum shows log g better",
     accept=[
-        more_than("max(r2[worst_1,all], r2[worst_5,all], r2[worst_10,all]) - r2[none,all]", 0.0)
+        more_than("max(r2[worst_1,all], r2[worst_5,all], r2[worst_10,all]) - r2[none,all]", 0.0),
+        beats_plain("worst_1", "worst_5", "worst_10"),
     ],
     needs=NEEDS,
     figures=("scores",),
@@ -144,7 +153,10 @@ def error_masking(shares: tuple[Fraction, ...] = (0.01, 0.05, 0.1)) -> Table:
 @experiment(
     plan="logg_1m 3.4",
     claim="The slope of the flux, or what is left of it without low frequencies, adds log g",
-    accept=[more_than("max(r2[derivative,all], r2[high_pass,all]) - r2[flux,all]", 0.0)],
+    accept=[
+        more_than("max(r2[derivative,all], r2[high_pass,all]) - r2[flux,all]", 0.0),
+        beats_plain("derivative", "high_pass"),
+    ],
     needs=NEEDS,
     figures=("scores",),
 )

@@ -12,6 +12,7 @@ from stargrav.experiments.transformer import (
     NEEDS,
     THREE,
     base,
+    beats_plain,
     compared,
     label_range,
     settings,
@@ -25,6 +26,7 @@ from stargrav.experiments.transformer import (
     accept=[
         more_than("mae[one,all] - mae[three,all]", 0.0),
         more_than("bias[one,all] - bias[three,all]", 0.0),
+        beats_plain("three"),
     ],
     needs=NEEDS,
     figures=("bias_map", "scores"),
@@ -40,6 +42,7 @@ def multitask() -> Table:
     accept=[
         more_than("r2[pretrained,all] - r2[base,all]", 0.0),
         more_than("r2[pretrained,all] - r2[longer,all]", 0.0),
+        beats_plain("pretrained"),
     ],
     needs=NEEDS,
     figures=("losses", "scores"),
@@ -55,7 +58,10 @@ def masked_pretraining(hidden: Rate = 0.25, pretraining_epochs: Count = 4) -> Ta
 @experiment(
     plan="logg_1m 2.2",
     claim="A frozen denoiser in front helps to read log g",
-    accept=[more_than("r2[denoised,all] - r2[noisy,all]", 0.0)],
+    accept=[
+        more_than("r2[denoised,all] - r2[noisy,all]", 0.0),
+        beats_plain("denoised"),
+    ],
     needs=(*NEEDS, "train@teacher"),
     figures=("scores",),
 )
@@ -71,6 +77,7 @@ def denoising_pretraining() -> Table:
     accept=[
         more_than("outliers[point,all] - outliers[gaussian,all]", 0.0),
         between("pull_spread[gaussian,all]", 0.9, 1.1),
+        beats_plain("gaussian"),
     ],
     needs=NEEDS,
     figures=("predicted", "scores"),
@@ -83,7 +90,10 @@ def heteroscedastic() -> Table:
 @experiment(
     plan="logg_1m 3.6",
     claim="Bins of log g, with an offset in each, have fewer outliers than one number",
-    accept=[more_than("outliers[point,all] - outliers[ordinal,all]", 0.0)],
+    accept=[
+        more_than("outliers[point,all] - outliers[ordinal,all]", 0.0),
+        beats_plain("ordinal"),
+    ],
     needs=NEEDS,
     figures=("predicted", "scores"),
 )

@@ -10,6 +10,7 @@ from stargrav.experiments.transformer import (
     NEEDS,
     THREE,
     base,
+    beats_plain,
     compared,
     sensitivity,
     settings,
@@ -25,6 +26,7 @@ NOT_WORSE = -0.01  # R2 that a difference may lose and still count as none
     accept=[
         more_than("r2[both,all] - r2[base,all]", 0.0),
         more_than("r2[both,all] - r2[fine,all]", 0.0),
+        beats_plain("both"),
     ],
     needs=NEEDS,
     figures=("scores",),
@@ -42,6 +44,7 @@ def multiscale_tokens(fine: Count = 32, coarse: Count = 256) -> Table:
     accept=[
         at_least("r2[sinusoidal,all] - r2[learned,all]", NOT_WORSE),
         at_least("r2[rotary,all] - r2[learned,all]", NOT_WORSE),
+        beats_plain("sinusoidal", "rotary"),
     ],
     needs=NEEDS,
     figures=("scores",),
@@ -59,6 +62,7 @@ def wavelength_encoding() -> Table:
         more_than("r2[leaning,all] - r2[even,all]", 0.0),
         at_least("r2_T_eff[leaning,all] - r2_T_eff[even,all]", NOT_WORSE),
         at_least("r2_M_H[leaning,all] - r2_M_H[even,all]", NOT_WORSE),
+        beats_plain("leaning"),
     ],
     needs=NEEDS,
     figures=("scores",),

@@ -21,6 +21,7 @@ from stargrav import models
 from stargrav.data import protocol
 from stargrav.experiments.families import COMPONENTS, plain_mlp, scored, whitened
 from stargrav.experiments.inputs import Part, Parts
+from stargrav.experiments.spec import Criterion, more_than
 from stargrav.experiments.steps import Fitted, current, fit, over, spectra
 from stargrav.experiments.table import Score, Table
 from stargrav.metrics.calibration import pull_spread, pulls
@@ -138,6 +139,14 @@ def plain() -> Judged:
     epochs = max(1, round(training["epochs"] * training["spectra"] / len(parts.train)))
     model = plain_mlp(parts.train, epochs, epochs)
     return Judged(fit(model, parts.train, parts.valid), parts.test)
+
+
+def beats_plain(*models: str) -> Criterion:
+    """What every claim about a transformer asks for besides: the best of the variants reads more
+    than the plain network that has seen as much."""
+    best = ", ".join(f"r2[{model},all]" for model in models)
+    best = f"max({best})" if len(models) > 1 else best
+    return more_than(f"{best} - r2[plain,all]", 0.0)
 
 
 def compared(makers: Mapping[str, Maker]) -> Table:
