@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -268,11 +268,17 @@ def _upstream(graph: dict[str, Stage], target: str) -> list[str]:
     return order
 
 
-def _fill(body: dict, key: str, item: dict) -> dict:
-    text = yaml.safe_dump(body).replace("${key}", key)
-    for field, value in item.items():
-        text = text.replace(f"${{item.{field}}}", str(value))
-    return yaml.safe_load(text)
+def _fill(body: Any, key: str, item: dict) -> Any:
+    """A stage's declaration with `${key}` and `${item.<field>}` replaced wherever they stand."""
+    if isinstance(body, dict):
+        return {name: _fill(value, key, item) for name, value in body.items()}
+    if isinstance(body, list):
+        return [_fill(value, key, item) for value in body]
+    if not isinstance(body, str):
+        return body
+    for field, value in {"key": key, **{f"item.{name}": x for name, x in item.items()}}.items():
+        body = body.replace(f"${{{field}}}", str(value))
+    return body
 
 
 def _path(entry: str | dict) -> str:
