@@ -65,7 +65,8 @@ def write_report(results_dir: Path, out: Path) -> Path:
     with whole(out.parent / "figures") as folder:
         trees = _trees(evidence, folder / DECISIONS)
         pictures = _pictures(evidence, folder)
-        sections += [_decisions(evidence, trees), _origins(pictures[-1]), _whole_spectra(found)]
+        sections += [_decisions(evidence, trees), _origins(pictures[-1])]
+        sections += [_whole_spectra(found), _variants(found)]
         for name, result in found.items():
             draw(result, experiments[name].figures, folder / name)
             sections.append(_section(experiments[name], result))
@@ -168,6 +169,43 @@ def _whole_spectra(found: Mapping[str, Result]) -> str:
         return ""
     table = _markdown(header, [line for *_, line in sorted(lines)])
     return "## Models of whole spectra\n\n" + table
+
+
+def _variants(found: Mapping[str, Result]) -> str:
+    """All variants of the transformer and the plain network beside them, the best first."""
+    header = (
+        "experiment",
+        "model",
+        "parameters",
+        "r2",
+        "low noise",
+        "efficiency",
+        "outliers",
+        "bias",
+    )
+    lines = []
+    for name, result in found.items():
+        if result.summary["programme"] != "logg_1m" or result.summary["axes"] != [
+            "model",
+            "stars",
+        ]:
+            continue
+        shown = dict(
+            zip(
+                zip(result.table["model"], result.table["stars"], strict=True),
+                rows(result),
+                strict=True,
+            )
+        )
+        for record in result.table[result.table["stars"] == "all"].to_dict("records"):
+            of_all, of_low = (shown[record["model"], stars] for stars in ("all", "low"))
+            cells = (of_all.get(column, "") for column in header[5:])
+            own = (of_all.get("parameters", ""), of_all["r2"], of_low["r2"], *cells)
+            lines.append((-record["r2"], (f"[`{name}`](#{name})", record["model"], *own)))
+    if not lines:
+        return ""
+    table = _markdown(header, [line for _, line in sorted(lines)])
+    return "## Variants of the transformer\n\n" + table
 
 
 def _section(experiment: Experiment, result: Result) -> str:
