@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1] / "src" / "stargrav"
 MODULES = sorted(ROOT.rglob("*.py"))
 
 # each package may import those before it in the chain, and what is listed for it besides
-CHAIN = ("physics", "observation", "data", "models", "training", "inference")
+CHAIN = ("physics", "observation", "data", "models", "diffusion", "training", "inference")
 ARRAYS_ONLY = ("metrics", "plots")  # import nothing of the project but themselves and its nouns
 NOUNS = ("constants", "labels", "errors", "files", "processes", "ranks", "spectrum")
 ABOVE_ALL = ("cli", "commands", "dvc_process", "page", "pipeline", "report", "stages", "__main__")

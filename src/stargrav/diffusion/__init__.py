@@ -1,0 +1,1 @@
+"""Spectra by gradual denoising: schedule, denoiser, sampler and guidance, which combine freely."""
