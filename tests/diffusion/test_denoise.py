@@ -1,6 +1,7 @@
 """x, epsilon and v: one conversion, and networks that predict either sample the same."""
 
 import itertools
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -10,28 +11,35 @@ from stargrav.diffusion.denoise import (
     PREDICTIONS,
     NetworkDenoiser,
     from_clean,
-    noised,
     prediction_loss,
     to_clean,
 )
 from stargrav.diffusion.sample import SAMPLERS
 from stargrav.diffusion.schedule import Cosine, LinearBeta
+from stargrav.models.gaussian import SpectrumGaussian
+
+PRIOR = SpectrumGaussian(4, 2).double()
+PRIOR.variances.copy_(torch.tensor([2.0, 0.5]))
+PRIOR.rest.fill_(0.1)
 
 
 def some(n=50):
     generator = torch.Generator().manual_seed(0)
     x, noise = (torch.randn(n, 4, generator=generator, dtype=torch.float64) for _ in range(2))
     t = torch.rand(n, generator=generator, dtype=torch.float64).clamp(min=1e-3)
-    x_t, alpha, sigma = noised(x, t, LinearBeta(), noise)
-    values = {"x": x, "epsilon": noise, "v": alpha * noise - sigma * x}
+    alpha, sigma = (scale[:, None] for scale in LinearBeta()(t))
+    x_t = alpha * x + sigma * noise
+    mean, spread = PRIOR(x_t, alpha, sigma)
+    residual = (x - mean) / spread
+    values = {"x": x, "epsilon": noise, "v": alpha * noise - sigma * x, "residual": residual}
     return values, x_t, alpha, sigma
 
 
 @pytest.mark.parametrize(("of", "to"), list(itertools.product(PREDICTIONS, repeat=2)))
 def test_any_prediction_becomes_any_other(of, to):
     values, x_t, alpha, sigma = some()
-    x = to_clean(values[of], of, x_t, alpha, sigma)
-    found = from_clean(x, to, x_t, alpha, sigma)
+    x = to_clean(values[of], of, x_t, alpha, sigma, PRIOR)
+    found = from_clean(x, to, x_t, alpha, sigma, PRIOR)
     assert torch.allclose(found, values[to], atol=1e-9)
 
 
@@ -39,7 +47,7 @@ class Ideal:
     """A network that predicts the mean of x, epsilon or v, by what they are."""
 
     def __init__(self, prediction, schedule):
-        self.prediction, self.schedule = prediction, schedule
+        self.prediction, self.prior = prediction, PRIOR
         self.exact = GaussianDenoiser(schedule=schedule)
         t = torch.linspace(1, 1e-4, 5000, dtype=torch.float64)
         self.t, self.log_snr = t, schedule.log_snr(t)
@@ -50,13 +58,19 @@ class Ideal:
         alpha, sigma, _ = self.exact.gain(t)
         x = self.exact(x_t, t)
         epsilon = (x_t - alpha * x) / sigma
-        return {"x": x, "epsilon": epsilon, "v": alpha * epsilon - sigma * x}[self.prediction]
+        mean, spread = PRIOR(x_t, alpha, sigma)
+        return {
+            "x": x,
+            "epsilon": epsilon,
+            "v": alpha * epsilon - sigma * x,
+            "residual": (x - mean) / spread,
+        }[self.prediction]
 
 
 @pytest.mark.parametrize("schedule", [LinearBeta(), Cosine()], ids=["linear", "cosine"])
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_samples_of_a_network_that_predicts_are_those_of_the_exact_denoiser(prediction, schedule):
-    network = NetworkDenoiser(Ideal(prediction, schedule), schedule, prediction)
+    network = NetworkDenoiser(Ideal(prediction, schedule), schedule)
     x = torch.randn(200, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     sampler = SAMPLERS["dpm_solver"]
     times = sampler.times(schedule)
@@ -74,15 +88,18 @@ def test_the_loss_is_least_for_the_exact_mean(prediction):
     t = torch.full((400,), 0.4, dtype=torch.float64)
     ideal = Ideal(prediction, schedule)
 
-    def loss(network):
-        return float(prediction_loss(network, x, t, noise, schedule, prediction))
+    def loss(factor=1.0, shift=0.0):
+        network = Mock(side_effect=lambda *given: factor * ideal(*given) + shift)
+        network.prediction, network.prior = prediction, PRIOR
+        return float(prediction_loss(network, x, t, noise, schedule))
 
-    least = loss(ideal)
     for factor, shift in ((0.9, 0), (1.1, 0), (1, 0.2), (1, -0.2), (-1, 0)):
+        assert loss(factor, shift) > loss()
+    if prediction in ("epsilon", "v"):
+        assert loss() < 1
 
-        def other(*a, factor=factor, shift=shift):
-            return factor * ideal(*a) + shift
 
-        assert loss(other) > least
-    if prediction != "x":
-        assert least < 1
+def test_the_residual_from_one_variance_in_all_directions_is_minus_v():
+    values, x_t, alpha, sigma = some()
+    found = from_clean(values["x"], "residual", x_t, alpha, sigma, SpectrumGaussian(4).double())
+    assert torch.allclose(found, -values["v"], atol=1e-9)

@@ -22,6 +22,14 @@ NETWORKS = {
     "mlp_head": {"inputs": 7, "widths": (6, 5), "outputs": 2},
     "mlp_student": {"inputs": 7, "widths": (6, 5), "outputs": 2},
     "two_tower": {"inputs": 7, "features": 2, "places": (0, 3), "outputs": 2},
+    "unet1d": {
+        "pixels": 51,
+        "channels": (8, 16),
+        "axes": 2,
+        "condition": 2,
+        "conditioning": "cross_attention",
+        "patch": 8,
+    },
 }
 
 
@@ -29,6 +37,8 @@ def example(name: str) -> tuple[torch.Tensor, ...]:
     torch.manual_seed(1)
     if name == "blindspot":
         return 1 + torch.randn(3, 50), torch.rand(3, 50)
+    if name == "unet1d":
+        return torch.randn(3, 51), torch.randn(3), torch.randn(3, 2, 51)
     return (torch.randn(3, 7),)
 
 

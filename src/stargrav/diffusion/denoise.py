@@ -3,8 +3,13 @@ r"""Denoisers: the mean clean spectrum behind x_t, and what a network may predic
     x_t = alpha x + sigma epsilon,    v = alpha epsilon - sigma x
 
 (v of Salimans & Ho 2022, arXiv:2202.00512). Given x_t, any of x, epsilon and v follows from any
-other. `to_clean` and `from_clean` are the only place where they are converted: training makes its
-targets with the one, samplers read the answers with the other.
+other, and so does the residual (x - m) / s, with m and s the mean and the deviation of x that a
+normal prior leads to: a network that predicts it learns only what the best linear guess misses, at
+all noise levels in numbers of the order of 1. With a prior of one variance for all directions the
+residual is -v; the preconditioning of Karras et al. (2022, arXiv:2206.00364) is that case.
+
+`to_clean` and `from_clean` are the only place where they are converted: training makes its targets
+with the one, samplers read the answers with the other.
 
 A denoiser is whatever is called as denoiser(x_t, t) and has a `schedule`; samplers and guidance
 ask for no more.
@@ -15,13 +20,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol, get_args
 
-import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from stargrav.diffusion.schedule import Schedule
+from stargrav.models.unet1d import UNet1d
 
-Prediction = Literal["epsilon", "x", "v"]
+Prediction = Literal["epsilon", "x", "v", "residual"]
 PREDICTIONS: tuple[str, ...] = get_args(Prediction)
+Prior = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # as SpectrumGaussian
 
 
 class Denoiser(Protocol):
@@ -38,16 +45,22 @@ class Denoiser(Protocol):
 
 
 def to_clean(
-    value: Tensor, prediction: Prediction, x_t: Tensor, alpha: Tensor, sigma: Tensor
+    value: Tensor,
+    prediction: Prediction,
+    x_t: Tensor,
+    alpha: Tensor,
+    sigma: Tensor,
+    prior: Prior | None = None,
 ) -> Tensor:
     """The clean x that a predicted value stands for.
 
     Args:
-        value: (batch, pixels) of x, epsilon or v.
+        value: (batch, pixels) of x, epsilon, v or the residual.
         prediction: which of them it is.
         x_t: (batch, pixels).
         alpha: of the schedule, positive; scalar or (batch, 1).
         sigma: the same.
+        prior: what residuals are measured from.
 
     Returns:
         (batch, pixels).
@@ -56,17 +69,28 @@ def to_clean(
         return (x_t - sigma * value) / alpha
     if prediction == "v":
         return alpha * x_t - sigma * value
+    if prediction == "residual":
+        mean, spread = prior(x_t, alpha, sigma)
+        return mean + spread * value
     return value
 
 
 def from_clean(
-    x: Tensor, prediction: Prediction, x_t: Tensor, alpha: Tensor, sigma: Tensor
+    x: Tensor,
+    prediction: Prediction,
+    x_t: Tensor,
+    alpha: Tensor,
+    sigma: Tensor,
+    prior: Prior | None = None,
 ) -> Tensor:
-    """The inverse of `to_clean`: x, epsilon or v of a clean x; sigma is positive."""
+    """The inverse of `to_clean`: what is predicted where x is the clean spectrum; sigma > 0."""
     if prediction == "epsilon":
         return (x_t - alpha * x) / sigma
     if prediction == "v":
         return (alpha * x_t - x) / sigma
+    if prediction == "residual":
+        mean, spread = prior(x_t, alpha, sigma)
+        return (x - mean) / spread
     return x
 
 
@@ -74,22 +98,20 @@ class NetworkDenoiser:
     """The mean that a network predicts.
 
     Args:
-        network: called as network(x_t, log_snr, condition), log_snr (batch,).
+        network: called as network(x_t, log_snr, condition), log_snr (batch,); says by its
+            `prediction` what it predicts, and has a `prior`.
         schedule: any; need not be that of the training.
-        prediction: what the network was trained to predict.
         condition: (batch, channels, pixels) that the network is told besides.
     """
 
     def __init__(
         self,
-        network: nn.Module | Callable[..., Tensor],
+        network: UNet1d,
         schedule: Schedule,
-        prediction: Prediction = "epsilon",
         condition: Tensor | None = None,
     ) -> None:
         self.network = network
         self.schedule = schedule
-        self.prediction = prediction
         self.condition = condition
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
@@ -97,34 +119,16 @@ class NetworkDenoiser:
         alpha, sigma = (scale.to(x_t) for scale in self.schedule(t))
         log_snr = self.schedule.log_snr(t).to(x_t).expand(len(x_t))
         value = self.network(x_t, log_snr, self.condition)
-        return to_clean(value, self.prediction, x_t, alpha, sigma)
-
-
-def noised(
-    x: Tensor, t: Tensor, schedule: Schedule, noise: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Spectra with the noise of their times.
-
-    Args:
-        x: (batch, pixels), clean.
-        t: (batch,), above 0.
-        schedule: of the noise.
-        noise: (batch, pixels), standard normal.
-
-    Returns:
-        x_t (batch, pixels), alpha (batch, 1), sigma (batch, 1).
-    """
-    alpha, sigma = (scale[:, None].to(x) for scale in schedule(t))
-    return alpha * x + sigma * noise, alpha, sigma
+        kind, prior = self.network.prediction, self.network.prior
+        return to_clean(value, kind, x_t, alpha, sigma, prior)
 
 
 def prediction_loss(
-    network: nn.Module | Callable[..., Tensor],
+    network: UNet1d,
     x: Tensor,
     t: Tensor,
     noise: Tensor,
     schedule: Schedule,
-    prediction: Prediction = "epsilon",
     condition: Tensor | None = None,
 ) -> Tensor:
     """Mean square error of what a network predicts (L_simple of Ho et al. 2020 for epsilon).
@@ -135,13 +139,13 @@ def prediction_loss(
         t: (batch,), above 0.
         noise: (batch, pixels), standard normal.
         schedule: of the noise.
-        prediction: what the network predicts.
         condition: (batch, channels, pixels) or None.
 
     Returns:
-        a scalar; for epsilon and v, 1 is what predicting nothing at all costs.
+        a scalar; 1 is what predicting nothing at all costs.
     """
-    x_t, alpha, sigma = noised(x, t, schedule, noise)
-    target = from_clean(x, prediction, x_t, alpha, sigma)
+    alpha, sigma = (scale[:, None].to(x) for scale in schedule(t))
+    x_t = alpha * x + sigma * noise
+    target = from_clean(x, network.prediction, x_t, alpha, sigma, network.prior)
     value = network(x_t, schedule.log_snr(t).to(x), condition)
-    return torch.nn.functional.mse_loss(value, target)
+    return F.mse_loss(value, target)

@@ -24,6 +24,7 @@ from stargrav.models.heads import MlpHead
 from stargrav.models.spectral import SpectralViT
 from stargrav.models.student import ConvStudent, MlpStudent
 from stargrav.models.towers import DilatedCnn, LocalCnn, LocalTransformer, TwoTower
+from stargrav.models.unet1d import UNet1d
 
 CONFIG = "config.json"
 NETWORKS: dict[str, type[nn.Module]] = {
@@ -36,6 +37,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "mlp_student": MlpStudent,
     "spectral_vit": SpectralViT,
     "two_tower": TwoTower,
+    "unet1d": UNet1d,
 }
 _FILES = {"network": "weights.safetensors", "sklearn": "model.skops", "lightgbm": "model.txt"}
 

@@ -1,0 +1,101 @@
+r"""Spectra as draws from a normal distribution: standardised, along their principal axes.
+
+With x = (flux - mean) / scale, mean a spectrum and scale one number, the covariance of the
+training spectra is taken to be
+
+    C = sum_k lambda_k a_k a_k' + rest (1 - sum_k a_k a_k'),
+
+with a_k the leading principal axes and `rest` the mean variance across them. Under white noise,
+x_t = alpha x + sigma epsilon, what is known of x is normal again; along an axis of variance c
+
+    mean = alpha c / (alpha^2 c + sigma^2) x_t,    variance = c sigma^2 / (alpha^2 c + sigma^2).
+
+It is the best linear guess at x, and a network has only to learn what it misses.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from stargrav.models.features import components
+
+LEAST = 1e-8  # of a variance
+
+
+class SpectrumGaussian(nn.Module):
+    """Mean, scale and principal axes of training spectra, kept as buffers.
+
+    Before it is fitted it is the standard normal distribution.
+
+    Args:
+        pixels: of a spectrum.
+        axes: number of principal axes; 0 for one variance in all directions.
+    """
+
+    def __init__(self, pixels: int, axes: int = 0) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(pixels))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("axes", torch.eye(axes, pixels))
+        self.register_buffer("variances", torch.ones(axes))
+        self.register_buffer("rest", torch.ones(()))
+
+    def fit(self, flux: Tensor, seed: int = 0) -> None:
+        """Measure the clean training spectra.
+
+        Args:
+            flux: (n, pixels), more spectra than axes.
+            seed: of the random projections that find the axes.
+        """
+        pixels, axes = flux.shape[1], len(self.axes)
+        self.centre.copy_(flux.double().mean(0))
+        offset = flux - self.centre.to(flux)
+        total = offset.double().square().mean()
+        self.scale.copy_(total.sqrt())
+        share = 0.0
+        if axes:
+            found = components(axes, seed).fit((offset / self.scale.to(flux)).cpu().numpy())
+            self.axes.copy_(torch.from_numpy(found.components_))
+            self.variances.copy_(torch.from_numpy(found.explained_variance_).clamp(min=LEAST))
+            share = float(self.variances.double().sum()) / pixels
+        self.rest.copy_(torch.tensor((1 - share) * pixels / max(1, pixels - axes)).clamp(LEAST))
+
+    def standardise(self, flux: Tensor) -> Tensor:
+        """Flux (..., pixels) -> x, of mean 0 and mean variance 1."""
+        return (flux - self.centre) / self.scale
+
+    def flux(self, x: Tensor) -> Tensor:
+        """The inverse of `standardise`."""
+        return self.centre + self.scale * x
+
+    def forward(self, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """What is known of x under white noise.
+
+        Args:
+            x_t: (batch, pixels).
+            alpha: scalar or (batch, 1).
+            sigma: the same, positive.
+
+        Returns:
+            mean (batch, pixels), and the deviation of x from it, root mean square over the pixels,
+            in the shape of alpha.
+        """
+        gain, left = self._known(self.variances, alpha, sigma)
+        gain_rest, left_rest = self._known(self.rest, alpha, sigma)
+        along = x_t @ self.axes.T  # (B, K)
+        mean = gain_rest * x_t + ((gain - gain_rest) * along) @ self.axes
+        k, pixels = self.axes.shape
+        spread = (left.sum(-1, keepdim=alpha.ndim > 0) + (pixels - k) * left_rest) / pixels
+        return mean, spread.sqrt()
+
+    def pixel_variance(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """Variance (pixels,) of each pixel of x given x_t; alpha and sigma are scalars."""
+        _, left = self._known(self.variances, alpha, sigma)
+        _, left_rest = self._known(self.rest, alpha, sigma)
+        return left_rest + (left - left_rest) @ self.axes.square()
+
+    @staticmethod
+    def _known(variance: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        total = alpha**2 * variance + sigma**2
+        return alpha * variance / total, variance * sigma**2 / total

@@ -1,0 +1,61 @@
+"""The normal distribution of spectra: what it is fitted to, and what it says under noise."""
+
+import pytest
+import torch
+
+from stargrav.models.gaussian import SpectrumGaussian
+
+PIXELS, AXES = 12, 3
+
+
+@pytest.fixture(scope="module")
+def spectra():
+    generator = torch.Generator().manual_seed(0)
+    axes = torch.linalg.qr(torch.randn(PIXELS, AXES, generator=generator))[0].T
+    hidden = torch.randn(4000, AXES, generator=generator) * torch.tensor([0.5, 0.2, 0.1])
+    return 1 + hidden @ axes + 0.01 * torch.randn(4000, PIXELS, generator=generator)
+
+
+@pytest.fixture(scope="module")
+def fitted(spectra):
+    prior = SpectrumGaussian(PIXELS, AXES).double()
+    prior.fit(spectra.double())
+    return prior
+
+
+def covariance(prior):
+    outside = torch.eye(PIXELS, dtype=torch.float64) - prior.axes.T @ prior.axes
+    return prior.axes.T @ torch.diag(prior.variances) @ prior.axes + prior.rest * outside
+
+
+def test_it_is_fitted_to_the_spectra(spectra, fitted):
+    x = fitted.standardise(spectra.double())
+    assert torch.allclose(fitted.flux(x), spectra.double())
+    assert float(x.square().mean()) == pytest.approx(1)
+    assert x.mean(0).abs().max() < 1e-6
+    assert torch.allclose(torch.cov(x.T), covariance(fitted), atol=2e-3)
+    assert float(covariance(fitted).trace()) == pytest.approx(PIXELS, rel=1e-3)
+
+
+@pytest.mark.parametrize("by_star", [False, True])
+def test_mean_and_variance_under_noise_are_those_of_the_full_matrices(fitted, by_star):
+    alpha, sigma = (torch.tensor(v, dtype=torch.float64) for v in (0.8, 0.6))
+    x_t = torch.randn(5, PIXELS, generator=torch.Generator().manual_seed(1)).double()
+    total = alpha**2 * covariance(fitted) + sigma**2 * torch.eye(PIXELS)
+    gain = alpha * covariance(fitted) @ torch.linalg.inv(total)
+    left = covariance(fitted) - alpha * gain @ covariance(fitted)
+    shape = (5, 1) if by_star else ()
+    mean, spread = fitted(x_t, alpha.expand(shape), sigma.expand(shape))
+    assert spread.shape == shape
+    assert torch.allclose(mean, x_t @ gain.T)
+    assert torch.allclose(spread**2, left.diagonal().mean().expand(shape))
+    assert torch.allclose(fitted.pixel_variance(alpha, sigma), left.diagonal())
+
+
+def test_without_axes_all_directions_are_alike(spectra):
+    prior = SpectrumGaussian(PIXELS)
+    prior.fit(spectra)
+    alpha, sigma = torch.tensor(0.8), torch.tensor(0.6)
+    x_t = torch.randn(2, PIXELS)
+    mean, spread = prior(x_t, alpha, sigma)
+    assert torch.allclose(mean, 0.8 * x_t) and float(spread) == pytest.approx(0.6)
