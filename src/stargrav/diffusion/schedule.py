@@ -10,6 +10,8 @@ another.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -65,6 +67,7 @@ class Schedule(ABC):
         return torch.cat([times, times.new_zeros(1)])
 
 
+@dataclass(frozen=True)
 class LinearBeta(Schedule):
     """The schedule of Ho et al. (2020, arXiv:2006.11239, section 4).
 
@@ -77,18 +80,24 @@ class LinearBeta(Schedule):
         steps: their number.
     """
 
-    def __init__(self, first: float = 1e-4, last: float = 0.02, steps: int = STEPS) -> None:
-        beta = torch.linspace(first, last, steps, dtype=torch.float64)
-        self._log = torch.cat([beta.new_zeros(1), torch.log1p(-beta).cumsum(0)])
+    first: float = 1e-4
+    last: float = 0.02
+    steps: int = STEPS
+
+    @cached_property
+    def _log_signal(self) -> Tensor:
+        beta = torch.linspace(self.first, self.last, self.steps, dtype=torch.float64)
+        return torch.cat([beta.new_zeros(1), torch.log1p(-beta).cumsum(0)])
 
     def signal(self, t: Tensor) -> Tensor:
         """Interpolated in the logarithm."""
-        log = self._log.to(t.device)
+        log = self._log_signal.to(t.device)
         place = t.clamp(0, 1) * (len(log) - 1)
         below = place.long().clamp(max=len(log) - 2)
         return torch.lerp(log[below], log[below + 1], place - below).exp()
 
 
+@dataclass(frozen=True)
 class Cosine(Schedule):
     """The schedule of Nichol & Dhariwal (2021, arXiv:2102.09672, eq. 17).
 
@@ -100,14 +109,14 @@ class Cosine(Schedule):
         least: alpha at t = 1, before the division.
     """
 
-    def __init__(self, offset: float = 0.008, least: float = 1e-3) -> None:
-        self.offset = offset
-        self.widest = float(np.arccos(least))
+    offset: float = 0.008
+    least: float = 1e-3
 
     def signal(self, t: Tensor) -> Tensor:
         """By the formula above."""
-        start = self.offset / (1 + self.offset) * self.widest
-        angle = start + (self.widest - start) * t.clamp(0, 1)
+        widest = np.arccos(self.least)
+        start = self.offset / (1 + self.offset) * widest
+        angle = start + (widest - start) * t.clamp(0, 1)
         return (angle.cos() / np.cos(start)).square()
 
 
