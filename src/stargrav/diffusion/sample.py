@@ -35,7 +35,8 @@ from stargrav.diffusion.schedule import STEPS, Schedule
 Run = Callable[[Denoiser, Tensor, Tensor, torch.Generator | None], Tensor]
 
 
-def _scales(schedule: Schedule, times: Tensor) -> list[tuple[float, float]]:
+def scales(schedule: Schedule, times: Tensor) -> list[tuple[float, float]]:
+    """alpha and sigma of each time, as numbers."""
     alpha, sigma = schedule(times.double())
     return list(zip(alpha.tolist(), sigma.tolist(), strict=True))
 
@@ -89,8 +90,8 @@ def ancestral(
     Returns:
         (batch, pixels), x_t of the last time.
     """
-    scales = _scales(denoiser.schedule, times)
-    for t, now, then in zip(times.to(x.device), scales, scales[1:], strict=False):
+    steps = scales(denoiser.schedule, times)
+    for t, now, then in zip(times.to(x.device), steps, steps[1:], strict=False):
         x = leap(x, denoiser(x, t), now, then, eta, generator)
     return x
 
@@ -109,10 +110,10 @@ def dpm_solver(
 
     The first step, which has none before it, is of first order.
     """
-    scales = _scales(denoiser.schedule, times)
+    steps = scales(denoiser.schedule, times)
     before: tuple[Tensor, float] | None = None
     for t, (alpha_t, sigma_t), (alpha_s, sigma_s) in zip(
-        times.to(x.device), scales, scales[1:], strict=False
+        times.to(x.device), steps, steps[1:], strict=False
     ):
         mean = denoiser(x, t)
         if sigma_s == 0:
