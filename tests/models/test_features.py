@@ -6,9 +6,6 @@ import torch
 
 from stargrav.errors import InputError
 from stargrav.models.features import (
-    HALF_WIDTH,
-    LINES,
-    SIDE,
     LineStrengths,
     Statistics,
     Summary,
@@ -16,6 +13,7 @@ from stargrav.models.features import (
     components,
 )
 from stargrav.models.residual import OnRidge
+from stargrav.named_lines import HALF_WIDTH, LINES, SIDE
 from stargrav.observation.instrument import PFS_MR
 from stargrav.physics.hydrogen import line_wavelength
 from stargrav.physics.lines import read_lines

@@ -18,27 +18,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
 
 from stargrav.errors import InputError
+from stargrav.named_lines import LINES, strength, within
 
-LINES = {  # vacuum wavelength [A], NIST ASD
-    "Fe I 7132.9": 7132.888,
-    "Ca I 7150.1": 7150.121,
-    "Fe I 7166.4": 7166.424,
-    "Fe I 7189.3": 7189.299,
-    "K I 7701.1": 7701.093,
-    "Na I 8185.5": 8185.505,
-    "Na I 8197.1": 8197.077,
-    "Ti I 8437.3": 8437.275,
-    "Ca II 8500.4": 8500.355,
-    "Ca II 8544.4": 8544.437,
-    "H I 8600.8": 8600.754,  # Paschen 14
-    "Ca II 8664.5": 8664.519,
-    "Fe I 8691.0": 8691.011,
-    "H I 8752.9": 8752.876,  # Paschen 12
-    "Mg I 8809.2": 8809.174,
-    "Fe I 8826.6": 8826.644,
-}
-HALF_WIDTH = 5.0  # of a line [A]
-SIDE = 8.0  # of the stretch on either side of a line that its continuum is taken from [A]
 PERCENTILES = (10, 50, 90)
 
 
@@ -115,14 +96,9 @@ class Summary(TransformerMixin, BaseEstimator):
 
 
 class LineStrengths(TransformerMixin, BaseEstimator):
-    """Equivalent widths and depths of named lines.
+    """Equivalent widths and depths of named lines (see `named_lines`).
 
-    With F_c a straight line through the mean flux on either side of a line,
-
-        W = integral (1 - F / F_c) d lambda    [A],    depth = 1 - min F / F_c,
-
-    the minimum taken over means of three pixels. Lines that the spectrum does not hold with both
-    sides are left out.
+    Lines that the spectrum does not hold with both sides are left out.
 
     Args:
         wave: (p,) vacuum wavelengths of the pixels [A], ascending.
@@ -137,9 +113,7 @@ class LineStrengths(TransformerMixin, BaseEstimator):
         Raises:
             InputError: none is.
         """
-        reach = HALF_WIDTH + SIDE
-        low, high = self.wave[0] + reach, self.wave[-1] - reach
-        self.lines_ = {name: at for name, at in LINES.items() if low <= at <= high}
+        self.lines_ = within(self.wave)
         if not self.lines_:
             found = f"{self.wave[0]:.0f} to {self.wave[-1]:.0f} A"
             raise InputError("spectra", "wave", found, "a range with " + ", ".join(LINES))
@@ -147,20 +121,7 @@ class LineStrengths(TransformerMixin, BaseEstimator):
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """Flux (n, p) -> (n, 2 lines): equivalent widths [A], then depths."""
-        found = [self._line(x, at) for at in self.lines_.values()]
+        found = [strength(self.wave, x, at) for at in self.lines_.values()]
         return np.concatenate(
             [np.stack(each, axis=1) for each in zip(*found, strict=True)], axis=1
         )
-
-    def _line(self, x: np.ndarray, at: float) -> tuple[np.ndarray, np.ndarray]:
-        offset = self.wave - at
-        inside = np.abs(offset) <= HALF_WIDTH
-        blue = (offset < -HALF_WIDTH) & (offset >= -HALF_WIDTH - SIDE)
-        red = (offset > HALF_WIDTH) & (offset <= HALF_WIDTH + SIDE)
-        left, right = x[:, blue].mean(axis=1), x[:, red].mean(axis=1)
-        share = (offset[inside] - offset[blue].mean()) / (offset[red].mean() - offset[blue].mean())
-        continuum = left[:, None] + (right - left)[:, None] * share
-        lost = 1 - x[:, inside] / np.maximum(continuum, np.finfo(np.float32).tiny)
-        width = np.trapezoid(lost, self.wave[inside], axis=1)
-        smooth = (lost[:, :-2] + lost[:, 1:-1] + lost[:, 2:]) / 3
-        return width, smooth.max(axis=1)

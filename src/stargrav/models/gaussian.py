@@ -16,9 +16,8 @@ It is the best linear guess at x, and a network has only to learn what it misses
 from __future__ import annotations
 
 import torch
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
-
-from stargrav.models.features import components
 
 LEAST = 1e-8  # of a variance
 
@@ -55,7 +54,8 @@ class SpectrumGaussian(nn.Module):
         self.scale.copy_(total.sqrt())
         share = 0.0
         if axes:
-            found = components(axes, seed).fit((offset / self.scale.to(flux)).cpu().numpy())
+            found = PCA(axes, svd_solver="randomized", random_state=seed)
+            found.fit((offset / self.scale.to(flux)).cpu().numpy())
             self.axes.copy_(torch.from_numpy(found.components_))
             self.variances.copy_(torch.from_numpy(found.explained_variance_).clamp(min=LEAST))
             share = float(self.variances.double().sum()) / pixels
