@@ -7,6 +7,8 @@ from scipy.stats import norm
 from stargrav.metrics.calibration import (
     average,
     coverage,
+    draw_ranks,
+    interval_widths,
     pull_spread,
     pulls,
     rank_histogram,
@@ -63,3 +65,33 @@ def test_weights_count_stars():
     assert pull_spread(squares, weights) == pytest.approx([np.sqrt(14 / 3), 2.0])
     assert average(squares, weights) == pytest.approx([14 / 3, 4.0])
     assert average(squares) == pytest.approx(14 / 3)
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.0, 1.25])
+def test_posteriors_known_by_draws_are_judged_as_those_known_by_formula(posterior, factor):
+    mean, sd, truth = posterior
+    m = 100
+    rng = np.random.default_rng(1)
+    draws = mean[:, None] + factor * sd[:, None] * rng.standard_normal((STARS, m))
+    rank = draw_ranks(truth, draws)
+    assert (uniformity(rank)["chi2"] > 1e-3) == (factor == 1)
+    for level in (0.68, 0.95):
+        found, error = coverage(rank, level).mean(), np.sqrt(level * (1 - level) / STARS)
+        if factor == 1:  # ranks are multiples of 1 / (m + 1)
+            assert found == pytest.approx(level, abs=4 * error + 1 / (m + 1))
+        else:
+            assert (found < level - 4 * error) == (factor < 1)
+            assert (found > level + 4 * error) == (factor > 1)
+        z = norm.ppf((1 + level) / 2)
+        # quantiles of a hundred draws are a few percent too near to the middle
+        width = interval_widths(draws, level) / (2 * z * factor * sd)
+        assert width.mean() == pytest.approx(1, abs=0.04)
+
+
+def test_several_labels_at_once(posterior):
+    mean, sd, truth = posterior
+    draws = mean[:, None] + sd[:, None] * np.random.default_rng(1).standard_normal((STARS, 20))
+    both = np.stack([draws, -draws], axis=-1)
+    rank = draw_ranks(np.stack([truth, -truth], axis=-1), both)
+    assert rank.shape == (STARS, 2) and np.allclose(rank.sum(axis=1), 1)
+    assert np.allclose(interval_widths(both, 0.68)[:, 0], interval_widths(draws, 0.68))

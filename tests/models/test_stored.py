@@ -17,6 +17,7 @@ NETWORKS = {
     "blindspot": {"channels": 4, "depth": 3, "kernel": 9, "hidden": (6, 5)},
     "conv_student": {"inputs": 7, "channels": (3, 4), "kernel": 3, "stride": 2, "outputs": 5},
     "dilated_cnn": {"inputs": 7, "kernels": (3, 5), "dilation": 2, "channels": 4, "outputs": 2},
+    "dncnn": {"depth": 4, "channels": 5},
     "local_cnn": {"inputs": 7, "places": (0, 5), "outputs": 2},
     "local_transformer": {"inputs": 7, "places": (0, 5), "outputs": 2, "size": 8},
     "mlp_head": {"inputs": 7, "widths": (6, 5), "outputs": 2},
@@ -35,7 +36,7 @@ NETWORKS = {
 
 def example(name: str) -> tuple[torch.Tensor, ...]:
     torch.manual_seed(1)
-    if name == "blindspot":
+    if name in ("blindspot", "dncnn"):
         return 1 + torch.randn(3, 50), torch.rand(3, 50)
     if name == "unet1d":
         return torch.randn(3, 51), torch.randn(3), torch.randn(3, 2, 51)

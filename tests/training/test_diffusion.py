@@ -13,6 +13,7 @@ from stargrav.diffusion.schedule import Cosine, LinearBeta
 from stargrav.models.gaussian import SpectrumGaussian
 from stargrav.training.batches import TensorBatches
 from stargrav.training.diffusion import Averaged, train_diffusion
+from stargrav.training.dncnn import train_dncnn
 from stargrav.training.plan import Plan
 
 PIXELS, AT = 24, 9
@@ -152,3 +153,14 @@ def test_conditions_are_of_the_order_of_one():
     assert condition((), stars, prior) is None
     with pytest.raises(ValueError, match="snr"):
         condition(("snr",), stars, prior)
+
+
+def test_dncnn_learns_to_denoise():
+    batches = TensorBatches(spectra(512, 0), 32, torch.Generator())
+    valid = TensorBatches(spectra(64, 1), 64)
+    plan = Plan(6, schedule="cosine", accelerator="cpu")
+    model, _ = train_dncnn(batches, valid, {"depth": 5, "channels": 16}, plan, 3e-3)
+    stars = spectra(200, 3)
+    with torch.inference_mode():
+        found = model(stars["noisy"], stars["error"])
+    assert (found - stars["flux"]).square().mean() < 0.2 * ERROR**2

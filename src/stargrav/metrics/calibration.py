@@ -8,7 +8,8 @@ right, then
                                         Talts et al. 2018, arXiv:1804.06788).
 
 Too narrow posteriors have large pulls and ranks near 0 and 1, too wide ones small pulls and ranks
-near the middle.
+near the middle. A prior's own posteriors are honest, too: what they are worth is told by the width
+of their intervals.
 """
 
 from __future__ import annotations
@@ -54,6 +55,37 @@ def coverage(rank: np.ndarray, level: float) -> np.ndarray:
         (n,) 1 or 0; their mean is `level` for honest posteriors.
     """
     return (np.abs(rank - 0.5) <= level / 2).astype(float)
+
+
+def draw_ranks(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Ranks of posteriors that are known by draws.
+
+    Args:
+        truth: (n,) or (n, labels).
+        draws: (n, m) or (n, m, labels), independent.
+
+    Returns:
+        In the shape of `truth`: (k + 1/2) / (m + 1) where k draws lie below the truth, each k as
+        likely as another for honest posteriors.
+    """
+    below = (draws < np.expand_dims(truth, 1)).sum(axis=1)
+    return (below + 0.5) / (draws.shape[1] + 1)
+
+
+def interval_widths(draws: np.ndarray, level: float) -> np.ndarray:
+    """Width of the central interval that holds `level` of a posterior known by draws.
+
+    Args:
+        draws: (n, m) or (n, m, labels).
+        level: such as .68.
+
+    Returns:
+        (n,) or (n, labels), in the unit of the draws.
+    """
+    # of m draws the k-th has k / (m + 1) of the posterior below it in the mean
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(draws, ends, axis=1, method="weibull")
+    return high - low
 
 
 def rank_histogram(rank: np.ndarray, bins: int = BINS) -> np.ndarray:

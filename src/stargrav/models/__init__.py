@@ -20,6 +20,7 @@ from torch import nn
 
 from stargrav.errors import InputError, first_line
 from stargrav.models.blindspot import BlindSpotUNet
+from stargrav.models.dncnn import DnCnn
 from stargrav.models.heads import MlpHead
 from stargrav.models.spectral import SpectralViT
 from stargrav.models.student import ConvStudent, MlpStudent
@@ -31,6 +32,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "blindspot": BlindSpotUNet,
     "conv_student": ConvStudent,
     "dilated_cnn": DilatedCnn,
+    "dncnn": DnCnn,
     "local_cnn": LocalCnn,
     "local_transformer": LocalTransformer,
     "mlp_head": MlpHead,
