@@ -13,6 +13,7 @@ from gaussian_toy import AXES, MEAN, VARIANCE, GaussianDenoiser, deviations, dra
 from stargrav.diffusion.sample import SAMPLERS, Sampler, leap, sample
 from stargrav.diffusion.schedule import Cosine, LinearBeta
 from stargrav.metrics.two_sample import classifier_test, energy_test
+from stargrav.models.gaussian import SpectrumGaussian
 
 N = 4000
 ERRORS = 4.5
@@ -103,6 +104,23 @@ def test_an_ancestral_step_is_a_draw_from_the_posterior_of_ho_et_al():
     variance = float(r**2 / s**2 * beta)
     assert (wide.mean(0) - expected).abs().max() < 4.5 * (variance / 20_000) ** 0.5
     assert float(wide.var(0).mean()) == pytest.approx(variance, rel=4.5 * (2 / 80_000) ** 0.5)
+
+
+def test_a_direction_of_large_variance_keeps_it_with_a_prior():
+    """Where t = 1 leaves a tenth of the variance of x_t to the spectra."""
+    prior = SpectrumGaussian(4, 1).double()
+    prior.variances.fill_(3000.0)
+    covariance = torch.diag(torch.tensor([3000.0, 1.0, 1.0, 1.0], dtype=T))
+    denoiser = GaussianDenoiser(torch.zeros(4, dtype=T), covariance)
+
+    def variance(prior):
+        generator = torch.Generator().manual_seed(0)
+        found = sample(denoiser, (N, 4), SAMPLERS["dpm_solver"], generator, prior=prior)
+        return float(found[:, 0].var()) / 3000
+
+    error = (2 / N) ** 0.5
+    assert abs(variance(prior) - 1) < ERRORS * error
+    assert variance(None) < 1 - 3 * error
 
 
 def test_samples_are_the_generators():

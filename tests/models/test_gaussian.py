@@ -37,6 +37,14 @@ def test_it_is_fitted_to_the_spectra(spectra, fitted):
     assert float(covariance(fitted).trace()) == pytest.approx(PIXELS, rel=1e-3)
 
 
+def test_its_draws_have_its_covariance(fitted):
+    found = fitted.draw(20_000, torch.Generator().manual_seed(0))
+    spread = covariance(fitted).diagonal()
+    error = ((torch.outer(spread, spread) + covariance(fitted) ** 2) / 20_000).sqrt()
+    assert ((torch.cov(found.T) - covariance(fitted)).abs() < 4.5 * error).all()
+    assert (found.mean(0).abs() < 4.5 * (spread / 20_000).sqrt()).all()
+
+
 @pytest.mark.parametrize("by_star", [False, True])
 def test_mean_and_variance_under_noise_are_those_of_the_full_matrices(fitted, by_star):
     alpha, sigma = (torch.tensor(v, dtype=torch.float64) for v in (0.8, 0.6))

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from stargrav.diffusion.denoise import Denoiser
 from stargrav.diffusion.schedule import STEPS, Schedule
+from stargrav.models.gaussian import SpectrumGaussian
 
 Run = Callable[[Denoiser, Tensor, Tensor, torch.Generator | None], Tensor]
 
@@ -160,8 +161,13 @@ def sample(
     sampler: Sampler,
     generator: torch.Generator,
     steps: int | None = None,
+    prior: SpectrumGaussian | None = None,
 ) -> Tensor:
     """Spectra from nothing but noise.
+
+    A little of the spectra is left at t = 1, and along their first principal axis, with a variance
+    of thousands, it is more than a little (Lin et al. 2024, arXiv:2305.08891): with linear betas
+    that of x_t is 1.1. `prior` puts it there.
 
     Args:
         denoiser: E[x | x_t].
@@ -169,9 +175,14 @@ def sample(
         sampler: of `SAMPLERS`, or another.
         generator: of all noise; its device is the samples'.
         steps: the sampler's own number if not given.
+        prior: normal distribution of the spectra that is joined by the noise at t = 1.
 
     Returns:
         (batch, pixels), standardised as the spectra that the denoiser was trained on.
     """
-    noise = torch.randn(shape, generator=generator, device=generator.device)
-    return sampler.run(denoiser, noise, sampler.times(denoiser.schedule, steps), generator)
+    x = torch.randn(shape, generator=generator, device=generator.device)
+    times = sampler.times(denoiser.schedule, steps)
+    if prior is not None:
+        alpha, sigma = scales(denoiser.schedule, times[:1])[0]
+        x = sigma * x + alpha * prior.draw(len(x), generator)
+    return sampler.run(denoiser, x, times, generator)

@@ -89,6 +89,14 @@ class SpectrumGaussian(nn.Module):
         spread = (left.sum(-1, keepdim=alpha.ndim > 0) + (pixels - k) * left_rest) / pixels
         return mean, spread.sqrt()
 
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Standardised spectra (count, pixels) of the distribution."""
+        k, pixels = self.axes.shape
+        drawn = {"generator": generator, "device": self.axes.device, "dtype": self.axes.dtype}
+        noise, along = torch.randn(count, pixels, **drawn), torch.randn(count, k, **drawn)
+        outside = noise - (noise @ self.axes.T) @ self.axes
+        return self.rest.sqrt() * outside + (self.variances.sqrt() * along) @ self.axes
+
     def pixel_variance(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """Variance (pixels,) of each pixel of x given x_t; alpha and sigma are scalars."""
         _, left = self._known(self.variances, alpha, sigma)

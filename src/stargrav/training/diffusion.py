@@ -121,7 +121,7 @@ class DiffusionTask(Task):
         generator = torch.Generator(self.device).manual_seed(VALID_SEED)
         denoiser = NetworkDenoiser(network, self.schedule, told)
         shape = (count, network.config["pixels"])
-        found = sample(denoiser, shape, SAMPLERS["dpm_solver"], generator)
+        found = sample(denoiser, shape, SAMPLERS["dpm_solver"], generator, prior=network.prior)
         self.watch(epoch, network.prior.flux(found).cpu())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
