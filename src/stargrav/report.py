@@ -173,33 +173,18 @@ def _whole_spectra(found: Mapping[str, Result]) -> str:
 
 def _variants(found: Mapping[str, Result]) -> str:
     """All variants of the transformer and the plain network beside them, the best first."""
-    header = (
-        "experiment",
-        "model",
-        "parameters",
-        "r2",
-        "low noise",
-        "efficiency",
-        "outliers",
-        "bias",
-    )
+    columns = ("efficiency", "outliers", "bias")
+    header = ("experiment", "model", "parameters", "r2", "r2 at low noise", *columns)
     lines = []
     for name, result in found.items():
-        if result.summary["programme"] != "logg_1m" or result.summary["axes"] != [
-            "model",
-            "stars",
-        ]:
+        summary, table = result.summary, result.table
+        if summary["programme"] != "logg_1m" or summary["axes"] != ["model", "stars"]:
             continue
-        shown = dict(
-            zip(
-                zip(result.table["model"], result.table["stars"], strict=True),
-                rows(result),
-                strict=True,
-            )
-        )
-        for record in result.table[result.table["stars"] == "all"].to_dict("records"):
+        cases = zip(table["model"], table["stars"], strict=True)
+        shown = dict(zip(cases, rows(result), strict=True))
+        for record in table[table["stars"] == "all"].to_dict("records"):
             of_all, of_low = (shown[record["model"], stars] for stars in ("all", "low"))
-            cells = (of_all.get(column, "") for column in header[5:])
+            cells = (of_all.get(column, "") for column in columns)
             own = (of_all.get("parameters", ""), of_all["r2"], of_low["r2"], *cells)
             lines.append((-record["r2"], (f"[`{name}`](#{name})", record["model"], *own)))
     if not lines:
