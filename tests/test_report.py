@@ -233,3 +233,27 @@ def test_models_of_whole_spectra_stand_in_one_table_the_best_first(own, tmp_path
         ("1", "depth_3", "6"),
     ]
     assert report._whole_spectra({"encoder_mlp": report.Result(own / "encoder_mlp")}) == ""
+
+
+def test_variants_stand_in_one_table_with_both_test_sets(own):
+    rng = np.random.default_rng(1)
+    truth = rng.uniform(1, 5, 200)
+    written = registry()["multitask"]
+    table = over(model=("one", "three", "plain"), stars=("all", "low"))
+    for number, case in enumerate(table, start=1):
+        value = truth + rng.normal(0, 1 / number, 200)
+        found = Prediction("log_g", truth, value, {})
+        case.record(Score(regression_scores(truth, value, seed=1), {"parameters": number}, found))
+    folder = own / "multitask"
+    folder.mkdir()
+    conditions = {"profile": "laptop", "seed": 1, "parameters": {}}
+    write(folder, type(written)(**{**vars(written), "accept": ()}), table, conditions)
+    result = report.Result(folder)
+    frame = report._variants(
+        {"encoder_mlp": report.Result(own / "encoder_mlp"), "multitask": result}
+    )
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in frame.splitlines()[4:]]
+    assert [line[1] for line in lines] == ["plain", "three", "one"]
+    low = result.summary["metrics"]["r2[plain,low]"]["value"]
+    assert lines[0][2] == "5" and lines[0][4].startswith(f"{low:.3f}")
+    assert report._variants({"encoder_mlp": report.Result(own / "encoder_mlp")}) == ""
