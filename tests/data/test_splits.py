@@ -56,3 +56,13 @@ def test_too_few_rows():
     with pytest.raises(InputError, match="spectra: found 19, expected at least 20"):
         index_splits(19)
     assert [len(rows) for rows in index_splits(20).values()] == [16, 2, 2]
+
+
+def test_a_row_stays_in_its_split_whatever_the_sizes():
+    """Two data sets of one file share no star between the training of one and the test of both."""
+    small = index_splits(5000, {"train": 300, "valid": 50, "test": 40})
+    large = index_splits(5000, {"train": 9000, "valid": 400, "test": 500})
+    for split, rows in small.items():
+        assert set(rows) <= set(large[split])
+        for other in set(large) - {split}:
+            assert not set(rows) & set(large[other])

@@ -1,5 +1,7 @@
 """How variants of the transformer are compared."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,11 @@ from stargrav.experiments.steps import Bench, bench
 from stargrav.experiments.transformer import (
     NEEDS,
     base,
-    chosen,
+    compared,
     plain,
     score,
     sensitivity,
+    taken,
     variant,
 )
 
@@ -51,13 +54,50 @@ def test_all_models_are_judged_by_the_same_stars_in_the_same_noise(at_work):
     np.testing.assert_array_equal(first.stars["log_g"], second.stars["log_g"])
 
 
+class Told:
+    """Answers with the truth and an error."""
+
+    coef_ = np.zeros(1)
+
+    def __init__(self, part, error):
+        noise = np.random.default_rng(0).normal(size=len(part))
+        self.value = np.asarray(part.stars["log_g"]) + error * noise
+
+    def predict(self, x):
+        return self.value[: len(x)]
+
+
+def test_the_chosen_variant_is_that_of_the_best_valid_stars(at_work, monkeypatch):
+    """Even if another one does better on test stars."""
+    monkeypatch.setattr("stargrav.experiments.transformer.TEST_SETS", ("all", "all_again"))
+    monkeypatch.setattr("stargrav.experiments.transformer.taken", lambda test, stars: test)
+    first = base()
+
+    def maker(error, valid):
+        history = [{"epoch": 1, "valid_r2": valid - 0.1}, {"epoch": 2, "valid_r2": valid}]
+        model = replace(first.model, estimator=Told(first.test, error), history=history)
+        return lambda: replace(first, model=model)
+
+    makers = {"base": maker(0.3, 0.9), "lucky": maker(0.1, 0.2), "good": maker(0.2, 0.5)}
+    table = compared(makers, choose=("lucky", "good"))
+    found = {case.key: case.score for case in table.cases}
+    assert list(found) == [
+        f"{model},{stars}"
+        for model in ("base", "lucky", "good", "chosen", "plain")
+        for stars in ("all", "all_again")
+    ]
+    assert found["chosen,all"].metrics["r2"].value == found["good,all"].metrics["r2"].value
+    assert found["lucky,all"].metrics["r2"].value > found["chosen,all"].metrics["r2"].value
+    assert found["good,all"].history and not found["chosen,all"].history
+
+
 def test_low_noise_is_what_the_protocol_says(at_work):
     test = base().test
-    low = chosen(test, "low")
+    low = taken(test, "low")
     assert 0 < len(low) < len(test)
     left = np.setdiff1d(test.index, low.index)
     assert test.stars["snr"][np.isin(test.index, left)].max() < low.stars["snr"].min()
-    assert chosen(test, "all") is test
+    assert taken(test, "all") is test
 
 
 def test_further_labels_and_spreads_are_measured(at_work):

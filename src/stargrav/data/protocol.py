@@ -1,6 +1,6 @@
 """The protocol of low noise: which stars of a data set have the least noise, written once.
 
-SNR is the median over pixels of flux / error, both without noise where the data set is simulated.
+SNR is the median over pixels of flux / error; of a simulated data set, of the flux without noise.
 Low noise is the fifth of the stars with the largest SNR; the threshold is a quantile of the
 training stars, so that it is not chosen by the stars that models are tested on.
 """

@@ -57,9 +57,8 @@ def index_splits(
 
     Args:
         count: rows of the data set.
-        sizes: split -> wanted number; valid and test are served first (at most a tenth of the
-            rows each), train takes up to its number of the rest. By default a tenth each, and the
-            rest.
+        sizes: split -> at most so many; valid and test have a tenth of the rows each, train the
+            rest. A row belongs to the same split whatever the sizes.
         seed: of the shuffling.
 
     Returns:
@@ -73,13 +72,8 @@ def index_splits(
     sizes = sizes or {}
     order = np.random.default_rng([seed, len(SPLITS)]).permutation(count)
     tenth = count // 10
-    rows, start = {}, 0
-    for name in ("valid", "test"):
-        size = min(sizes.get(name, tenth), tenth)
-        rows[name] = np.sort(order[start : start + size])
-        start += size
-    rows["train"] = np.sort(order[start:][: sizes.get("train", count)])
-    return {name: rows[name] for name in SPLITS}
+    parts = {"train": order[2 * tenth :], "valid": order[:tenth], "test": order[tenth : 2 * tenth]}
+    return {name: np.sort(parts[name][: sizes.get(name, count)]) for name in SPLITS}
 
 
 def sampled_rows(total: int, n: int, seed: int) -> np.ndarray:

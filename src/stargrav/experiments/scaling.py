@@ -19,11 +19,11 @@ import numpy as np
 from pydantic import Field
 
 from stargrav.data.room import require_memory
-from stargrav.experiments.inputs import Part, Parts
-from stargrav.experiments.spec import Count, Noise, Rate, at_most, experiment, more_than
+from stargrav.experiments.inputs import Part
+from stargrav.experiments.spec import Count, Rate, at_most, experiment, more_than
 from stargrav.experiments.steps import Fitted, current, over, score, spectra, training_sizes
 from stargrav.experiments.table import Table
-from stargrav.experiments.transformer import NEEDS, Judged, base, settings, variant
+from stargrav.experiments.transformer import NEEDS, Judged, variant
 from stargrav.inference.draws import StreamedPixels
 from stargrav.metrics.estimate import Estimate
 from stargrav.models import ridge, trees
@@ -61,15 +61,16 @@ def scaling(
     leaves: Count = 31,
     rate: Rate = 0.05,
     share: Share = 1.0,
-    noise_level: Noise = 1.0,
     scheduler: str | None = None,
 ) -> Table:
     """Ridge, ridge on components, LightGBM and the transformer by the number of training stars.
 
+    The transformer sees each star equally often, so that fewer stars are also fewer steps.
+
     `left` is the R2 that the largest sample adds, `saturation` the share of its stars that comes
     within .01 of it, `enough` their number. Seconds of a ridge are those of its size alone.
     """
-    stars = _stars(noise_level)
+    stars = spectra()
     samples = training_sizes(stars.train, sorted(sizes))
     valid, test = _held(stars.valid), _held(stars.test)
     pixels = valid.features.shape[-1]
@@ -101,7 +102,7 @@ def scaling(
 
 def _transformer(stars: int) -> Judged:
     """The transformer trained on so many stars, each seen as often as by the base."""
-    return base() if stars == settings()[1]["spectra"] else variant(stars=stars)
+    return variant(stars=stars)
 
 
 def saturation(curve: Mapping[int, Estimate]) -> Estimate:
@@ -118,11 +119,6 @@ def saturation(curve: Mapping[int, Estimate]) -> Estimate:
 
     value = first(np.array([[curve[number].value] for number in numbers]))
     return Estimate(float(value[0]), first(np.stack([curve[number].draws for number in numbers])))
-
-
-def _stars(noise_level: float) -> Parts:
-    """The stars of the three splits, without their pixels."""
-    return spectra(noise_level=noise_level)
 
 
 def _pixels(stars: Part) -> StreamedPixels:

@@ -15,12 +15,13 @@ from stargrav.experiments.transformer import (
     NEEDS,
     base,
     beats_plain,
-    chosen,
     compared,
     plain,
     score,
     sensitivity,
     settings,
+    taken,
+    test_sets,
     variant,
 )
 from stargrav.inference.limits import prior_variance
@@ -69,12 +70,8 @@ def low_noise_protocol() -> Table:
 
 @experiment(
     plan="logg_1m 1.2",
-    claim="The error as a further input lowers the mean error of log g by 5 %, as observed too",
-    accept=[
-        at_most("min(mae[whitened,all], mae[log_error,all]) / mae[flux,all]", 0.95),
-        at_most("min(mae[seen_whitened,all], mae[seen_log_error,all]) / mae[flux,all]", 0.95),
-        beats_plain("seen_whitened", "seen_log_error"),
-    ],
+    claim="The error as a further input, as observed, lowers the mean error of log g by 5 %",
+    accept=[at_most("mae[chosen,all] / mae[flux,all]", 0.95), beats_plain("chosen")],
     needs=NEEDS,
     figures=("scores",),
 )
@@ -82,24 +79,26 @@ def error_input() -> Table:
     """Flux alone, flux / error, and flux beside log error; with errors of either kind.
 
     A noiseless error array is a copy of the clean spectrum: an efficiency above 1 says that it is
-    read. Errors as observed (`seen`), from the noisy counts, are the honest test.
+    read. Errors as observed (`seen`), from the noisy counts, are the honest test, and decide.
     """
     shown = {"whitened": ("whitened",), "log_error": ("flux", "log_error")}
-    models = {name: partial(variant, names=names) for name, names in shown.items()}
-    if store.read_spectra(current().inputs.folder("survey") / "test.h5").error_kind == "noiseless":
-        models |= {
-            f"seen_{name}": partial(variant, error="observed", names=names)
-            for name, names in shown.items()
-        }
-    return compared({"flux": base, **models})
+    own = store.read_spectra(current().inputs.folder("survey") / "test.h5").error_kind
+    models = {}
+    if own == "noiseless":
+        models = {name: partial(variant, names=names) for name, names in shown.items()}
+    error = "observed" if own == "noiseless" else None
+    seen = {
+        f"seen_{name}": partial(variant, error=error, names=names) for name, names in shown.items()
+    }
+    return compared({"flux": base, **models, **seen}, choose=tuple(seen))
 
 
 @experiment(
     plan="logg_1m 1.3",
     claim="Flux without its continuum, or standardised in chunks, shows log g better",
     accept=[
-        more_than("max(r2[continuum,all], r2[chunk,all]) - r2[median,all]", 0.0),
-        beats_plain("continuum", "chunk"),
+        more_than("r2[chosen,all] - r2[median,all]", 0.0),
+        beats_plain("chosen"),
     ],
     needs=NEEDS,
     figures=("scores",),
@@ -107,15 +106,15 @@ def error_input() -> Table:
 def normalization() -> Table:
     """Flux divided by its median, by a polynomial, or standardised in chunks."""
     others = {name: partial(variant, normalization=name) for name in ("continuum", "chunk")}
-    return compared({"median": base, **others})
+    return compared({"median": base, **others}, choose=tuple(others))
 
 
 @experiment(
     plan="logg_1m 1.4",
     claim="The windows most sensitive to log g hold what the whole spectrum holds",
     accept=[
-        at_least("max(r2[windows,all], r2[calcium,all]) - r2[full,all]", 0.0),
-        beats_plain("windows", "calcium"),
+        at_least("r2[chosen,all] - r2[full,all]", 0.0),
+        beats_plain("chosen"),
     ],
     needs=NEEDS,
     figures=("scores",),
@@ -129,33 +128,36 @@ def sensitive_windows(share: Rate = 0.25) -> Table:
     tokens = np.asarray(wave[: len(told) * patch]).reshape(len(told), patch)
     low, high = CALCIUM
     calcium = np.flatnonzero(((tokens >= low) & (tokens <= high)).any(axis=1))
-    kept = {"windows": most, **({"calcium": calcium} if len(calcium) else {"calcium": most})}
+    kept = {"windows": most, **({"calcium": calcium} if len(calcium) else {})}
     others = {name: partial(variant, kept=tokens.tolist()) for name, tokens in kept.items()}
-    return compared({"full": base, **others})
+    return compared({"full": base, **others}, choose=tuple(others))
 
 
 @experiment(
     plan="logg_1m 3.3",
     claim="Without its worst pixels a spectrum shows log g better",
     accept=[
-        more_than("max(r2[worst_1,all], r2[worst_5,all], r2[worst_10,all]) - r2[none,all]", 0.0),
-        beats_plain("worst_1", "worst_5", "worst_10"),
+        more_than("r2[chosen,all] - r2[none,all]", 0.0),
+        beats_plain("chosen"),
     ],
     needs=NEEDS,
     figures=("scores",),
 )
 def error_masking(shares: tuple[Fraction, ...] = (0.01, 0.05, 0.1)) -> Table:
-    """The pixels of the largest error of each spectrum masked."""
+    """The pixels of the largest error of each spectrum masked.
+
+    They are nearly the same ones in all stars, those of the sky's brightest lines.
+    """
     others = {f"worst_{100 * share:g}": partial(variant, masked=share) for share in shares}
-    return compared({"none": base, **others})
+    return compared({"none": base, **others}, choose=tuple(others))
 
 
 @experiment(
     plan="logg_1m 3.4",
     claim="The slope of the flux, or what is left of it without low frequencies, adds log g",
     accept=[
-        more_than("max(r2[derivative,all], r2[high_pass,all]) - r2[flux,all]", 0.0),
-        beats_plain("derivative", "high_pass"),
+        more_than("r2[chosen,all] - r2[flux,all]", 0.0),
+        beats_plain("chosen"),
     ],
     needs=NEEDS,
     figures=("scores",),
@@ -163,13 +165,15 @@ def error_masking(shares: tuple[Fraction, ...] = (0.01, 0.05, 0.1)) -> Table:
 def derivative_channel() -> Table:
     """Flux alone, beside its slope, and beside its high frequencies."""
     others = {name: partial(variant, names=("flux", name)) for name in ("derivative", "high_pass")}
-    return compared({"flux": base, **others})
+    return compared({"flux": base, **others}, choose=tuple(others))
 
 
 def _groups(test: Part) -> dict[str, np.ndarray]:
     """Rows of the test stars: all, low noise, by magnitude, by fifths of SNR (first the least)."""
-    rows = {"all": np.arange(len(test))}
-    rows["low"] = np.flatnonzero(np.isin(test.index, chosen(test, "low").index))
+    rows = {
+        stars: np.flatnonzero(np.isin(test.index, taken(test, stars).index))
+        for stars in test_sets()
+    }
     if "mag" in test.stars:
         for left, right in zip(MAGNITUDES, MAGNITUDES[1:], strict=False):
             inside = (test.stars["mag"] >= left) & (test.stars["mag"] < right)

@@ -10,13 +10,13 @@ from stargrav.experiments.steps import current
 from stargrav.experiments.table import Table
 from stargrav.experiments.transformer import (
     NEEDS,
-    THREE,
     base,
     beats_plain,
     compared,
     label_range,
     settings,
     variant,
+    varying,
 )
 
 
@@ -33,7 +33,7 @@ from stargrav.experiments.transformer import (
 )
 def multitask() -> Table:
     """Log g alone, and three labels whose errors are weighed equally."""
-    return compared({"one": base, "three": partial(variant, labels=THREE)})
+    return compared({"one": base, "three": partial(variant, labels=varying())})
 
 
 @experiment(
@@ -48,11 +48,14 @@ def multitask() -> Table:
     figures=("losses", "scores"),
 )
 def masked_pretraining(hidden: Rate = 0.25, pretraining_epochs: Count = 4) -> Table:
-    """The base, the base pretrained, and the base trained longer by as many epochs."""
+    """The base, the base pretrained, and the base trained longer by as many epochs.
+
+    The plain network may see as many spectra as pretraining and training together.
+    """
     longer = settings()[1]["epochs"] + pretraining_epochs
     before = {"hidden": hidden, "pretraining_epochs": pretraining_epochs}
     others = {"pretrained": partial(variant, **before), "longer": partial(variant, epochs=longer)}
-    return compared({"base": base, **others})
+    return compared({"base": base, **others}, passes=longer)
 
 
 @experiment(
@@ -66,7 +69,11 @@ def masked_pretraining(hidden: Rate = 0.25, pretraining_epochs: Count = 4) -> Ta
     figures=("scores",),
 )
 def denoising_pretraining() -> Table:
-    """The noisy flux, and the flux as the teacher denoises it, which also sees the error."""
+    """The noisy flux, and the flux as the teacher denoises it.
+
+    The teacher sees the error, too: with noiseless errors a gain may be the shortcut, a loss
+    cannot.
+    """
     teacher = models.load(current().inputs.folder("train@teacher"))
     return compared({"noisy": base, "denoised": partial(variant, denoiser=teacher)})
 

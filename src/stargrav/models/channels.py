@@ -72,7 +72,7 @@ class Channels(nn.Module):
         channels = (self.raw(flux, error) - self.mean) / self.deviation
         if self.masked:
             worst = torch.quantile(error, 1 - self.masked, dim=1, keepdim=True)
-            channels = channels * (error < worst)[:, None]
+            channels = channels * (error <= worst)[:, None]
         return channels
 
     def raw(self, flux: Tensor, error: Tensor) -> Tensor:

@@ -74,7 +74,8 @@ class SpectralViT(nn.Module):
     def standardise(self, x: Tensor, y: Tensor) -> None:
         """Store means and deviations of training spectra x (n, 2 pixels) and labels y (n, k)."""
         with torch.no_grad():
-            self.channels.standardise(*self._seen(x))
+            parts = [torch.stack(self._seen(part)) for part in x.split(TOGETHER)]
+            self.channels.standardise(*torch.cat(parts, dim=1))
         deviation, mean = torch.std_mean(y.double(), dim=0, correction=0)
         self.label_mean.copy_(mean)
         self.label_deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
@@ -82,8 +83,12 @@ class SpectralViT(nn.Module):
             self.answer.standardise(self.label_mean, self.label_deviation)
 
     def shown(self, x: Tensor) -> Tensor:
-        """Spectra (b, 2 pixels): noisy flux, then error -> channels (b, c, pixels)."""
-        return self.channels(*self._seen(x))
+        """Spectra (b, 2 pixels): noisy flux, then error -> channels (b, c, pixels).
+
+        In full precision whatever the network's: lines are a percent of what would be rounded.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            return self.channels(*self._seen(x))
 
     def raw(self, x: Tensor) -> Tensor:
         """Spectra (b, 2 pixels) -> the numbers (b, size) that the answer reads."""

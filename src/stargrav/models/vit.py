@@ -42,7 +42,7 @@ class ViT(nn.Module):
         ends: vacuum wavelengths of the first and the last pixel [A].
         kept: numbers of the tokens that are seen; all if None.
         sensitivity: (tokens,) how much each says of log g; attention leans towards those that say
-            much, by a gain that each head learns. None: it does not.
+            much, by a gain that each head learns, the same in all blocks. None: it does not.
 
     Raises:
         ValueError: the sizes do not fit.

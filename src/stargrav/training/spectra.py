@@ -191,6 +191,7 @@ def train_spectral(
         task = ReconstructionTask(pretrained, learning_rate, weight_decay)
         before = None if folder is None else folder / "pretraining"
         fit(task, batches, checks, pretraining[1], before, known)
+        model.train()
     task = AnswerTask(model, learning_rate, weight_decay)
     return model, fit(task, batches, checks, plan, folder, known)
 
