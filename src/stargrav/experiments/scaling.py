@@ -18,6 +18,7 @@ import lightgbm
 import numpy as np
 from pydantic import Field
 
+from stargrav import ranks
 from stargrav.data.room import require_memory
 from stargrav.experiments.inputs import Part
 from stargrav.experiments.spec import Count, Rate, at_most, experiment, more_than
@@ -76,11 +77,16 @@ def scaling(
     pixels = valid.features.shape[-1]
     kept = [count for count in components if count < pixels]
     given = {"leaves": leaves, "rate": rate, "share": share, "seed": current().seed}
-    with _cluster(scheduler) as client:
-        _require_room(len(samples["all"]), pixels, client)
-        fitted = _ridges(samples, valid, kept, client)
-        for size, sample in samples.items():
-            fitted["lightgbm", size] = _timed(_boosted, sample, client, rounds, **given)
+
+    def simple() -> dict[tuple[str, str], Timed]:
+        with _cluster(scheduler) as client:
+            _require_room(len(samples["all"]), pixels, client)
+            fitted = _ridges(samples, valid, kept, client)
+            for size, sample in samples.items():
+                fitted["lightgbm", size] = _timed(_boosted, sample, client, rounds, **given)
+        return fitted
+
+    fitted = ranks.by_first(simple)
     found = {}
     for (model, size), (one, _) in fitted.items():
         columns = {"n_train": len(samples[size]), "draws": 1}
