@@ -157,6 +157,7 @@ class Clone:
         text = params.read_text()
         assert "\nprofile: laptop\n" in text
         params.write_text(text.replace("\nprofile: laptop\n", "\nprofile: quick\n"))
+        (folder / "dvc.lock").unlink()  # of laptop stages, and rewritten after every stage
 
     @property
     def environment(self):

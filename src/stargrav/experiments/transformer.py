@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -114,8 +114,7 @@ def variant(
     truth = np.column_stack([parts.valid.stars[label] for label in labels])
     before = None
     if hidden is not None:
-        own = {"epochs": pretraining_epochs, "monitor": "valid_loss", "seed": plan.seed + 1}
-        before = hidden, replace(plan, **own)  # with noise that the training does not draw again
+        before = hidden, replace(plan, epochs=pretraining_epochs, monitor="valid_loss")
     network, history = train_spectral(
         sizes,
         batches,
@@ -133,16 +132,12 @@ def variant(
     return Judged(Fitted(network, "log_g", READOUT, columns, history), parts.test)
 
 
-def plain(passes: int | None = None) -> Judged:
-    """The plain network on whitened components, which sees as many spectra as the base.
-
-    Args:
-        passes: over the base's stars that it is allowed; those of the base if None.
-    """
+def plain() -> Judged:
+    """The plain network on whitened components, which sees as many spectra as the base."""
     training = settings()[1]
     stars = len(spectra(stars=training["spectra"]).train)
     parts = whitened(COMPONENTS, 1.0, min(stars, MOST), twins=True)
-    epochs = max(1, round((passes or training["epochs"]) * stars / len(parts.train)))
+    epochs = max(1, round(training["epochs"] * stars / len(parts.train)))
     model = plain_mlp(parts.train, epochs, epochs)
     return Judged(fit(model, parts.train, parts.valid), parts.test)
 
@@ -153,19 +148,16 @@ def beats_plain(model: str) -> Criterion:
     return more_than(f"r2[{model},all] - r2[plain,all]", 0.0)
 
 
-def compared(
-    makers: Mapping[str, Maker], choose: Sequence[str] = (), passes: int | None = None
-) -> Table:
+def compared(makers: Mapping[str, Maker], choose: Sequence[str] = ()) -> Table:
     """Models side by side, the plain network last, on all test stars and on those of low noise.
 
     Args:
         makers: name -> what trains or loads the model.
         choose: variants of which the one that does best on valid stars is shown again as
             `chosen`; a claim about the best of several is judged by that one.
-        passes: over the stars, of the longest training; those of the base if None.
     """
     chosen = {"chosen": None} if choose else {}
-    models = {**makers, **chosen, "plain": partial(plain, passes)}
+    models = {**makers, **chosen, "plain": plain}
     table = over(model=models, stars=test_sets())
     made = lru_cache(maxsize=1)(lambda maker: maker())
     told: dict[tuple[str, str], Score] = {}
