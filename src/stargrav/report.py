@@ -172,10 +172,13 @@ def _whole_spectra(found: Mapping[str, Result]) -> str:
 
 
 def _variants(found: Mapping[str, Result]) -> str:
-    """All variants of the transformer and the plain network beside them, the best first."""
+    """All variants of the transformer and the plain network beside them, the best first.
+
+    What several experiments show, such as the base, stands here once, under the first of them.
+    """
     columns = ("efficiency", "outliers", "bias")
     header = ("experiment", "model", "parameters", "r2", "r2 at low noise", *columns)
-    lines = []
+    lines, met = [], set()
     for name, result in found.items():
         summary, table = result.summary, result.table
         if summary["programme"] != "logg_1m" or summary["axes"] != ["model", "stars"]:
@@ -183,6 +186,10 @@ def _variants(found: Mapping[str, Result]) -> str:
         cases = zip(table["model"], table["stars"], strict=True)
         shown = dict(zip(cases, rows(result), strict=True))
         for record in table[table["stars"] == "all"].to_dict("records"):
+            same = tuple(record[column] for column in ("parameters", "r2", "mae"))
+            if same in met:
+                continue
+            met.add(same)
             of_all, of_low = (shown[record["model"], stars] for stars in ("all", "low"))
             cells = (of_all.get(column, "") for column in columns)
             own = (of_all.get("parameters", ""), of_all["r2"], of_low["r2"], *cells)
