@@ -64,14 +64,14 @@ def ddpm(
     """Samples, draws of a normal distribution and valid stars, each against the test stars.
 
     The tests see so many principal components of training spectra, each divided by its deviation;
-    `mean_off` and `variance` are of pixels, in units of the test stars' deviation and variance.
+    `mean_off` and `variance` are of pixels, `depth_off` of lines, in units of the test stars'.
     The normal distribution says whether the tests could tell what is nearly right, the valid stars
     what they say of spectra that are right.
     """
     network, seed = prior(), current().seed
     pixels, parts = network.config["pixels"], spectra(stars=20 * components)
-    data = clean(parts.test, pixels)[:samples]
-    count, wave = len(data), wavelengths(parts.test, pixels)
+    count, wave = min(samples, *map(len, parts[1:])), wavelengths(parts.test, pixels)
+    data = clean(parts.test, pixels)[:count]
     axes = PCA(components, whiten=True, svd_solver="randomized", random_state=seed)
     axes.fit(clean(parts.train, pixels))
     sets = {
@@ -168,19 +168,22 @@ def line_metrics(
 
 
 def _moments(flux: np.ndarray, data: np.ndarray) -> dict[str, Estimate]:
-    """Root mean square over pixels of what the mean is off, and the mean variance."""
-    unit = (flux - data.mean(axis=0)) / data.std(axis=0)
-    own = np.square(unit - unit.mean(axis=0)).mean(axis=1)
+    """Root mean square over pixels of what the mean is off, and the ratio of the variances.
+
+    Each spectrum is paired with one of the data: resamples are of both.
+    """
+    seed, unit = current().seed, data.std(axis=0)
+    apart = (flux - data) / unit
 
     def off(rows: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         weights = np.ones(len(rows)) if weights is None else weights
-        mean = weights @ unit / weights.sum(axis=-1, keepdims=True)
+        mean = weights @ apart / weights.sum(axis=-1, keepdims=True)
         return np.sqrt(np.square(mean).mean(axis=-1))
 
-    seed = current().seed
+    own, true = (np.square((x - x.mean(axis=0)) / unit).mean(axis=1) for x in (flux, data))
     return {
         "mean_off": bootstrap(off, np.arange(len(flux)), seed=seed),
-        "variance": bootstrap(average, own, seed=seed),
+        "variance": bootstrap(average, own, seed=seed) / bootstrap(average, true, seed=seed),
     }
 
 
@@ -196,7 +199,7 @@ def _tests(flux: np.ndarray, data: np.ndarray) -> dict[str, Estimate]:
 def _depths(found: np.ndarray, data: np.ndarray) -> dict[str, Estimate]:
     """Mean and scatter of a line's depth, and how far off they are in units of the data's."""
     seed, scatter = current().seed, data.std()
-    off = (found - data.mean()) / scatter
+    off = (found - data) / scatter
 
     def distance(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         return np.abs(average(values, weights))
