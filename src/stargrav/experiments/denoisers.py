@@ -133,7 +133,8 @@ class Compared:
     def _dncnn(self) -> np.ndarray:
         network: DnCnn = models.load(current().inputs.folder("denoiser@dncnn")).to(place())
         found = []
-        for rows in np.array_split(np.arange(len(self.measured[0])), -(-self.stars // 64)):
+        count = len(self.measured[0])
+        for rows in np.array_split(np.arange(count), -(-count // diffused.BATCH)):
             with torch.inference_mode():
                 pair = (torch.tensor(values[rows], device=place()) for values in self.measured)
                 found.append(network(*pair).cpu().numpy())
