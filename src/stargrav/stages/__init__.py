@@ -24,9 +24,6 @@ MODULES = {
     "survey": "survey",
     "survey_limits": "survey",
     "vit": "vit",
-    "denoiser@prior": "denoiser",
-    "denoiser@conditional": "denoiser",
-    "denoiser@dncnn": "denoiser",
 }
 
 
