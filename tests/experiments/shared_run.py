@@ -14,7 +14,12 @@ from stargrav.models.probes import ols
 SEED = 3
 
 
-@experiment(plan="toy 2", claim="Two networks and a probe", accept=[], needs=("latents@base",))
+@experiment(
+    plan="toy 2",
+    claim="Two networks and a probe",
+    accept=[],
+    needs=("dataset", "train@teacher", "latents@base"),
+)
 def shared() -> Table:
     """Least squares beside two trainings, the second on noise that is drawn anew."""
     z = latents("enc_pre_latent", "seg_mean_8")

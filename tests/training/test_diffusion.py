@@ -50,7 +50,8 @@ class Breaking:
     """Batches that fail in the middle of an epoch."""
 
     def __init__(self, batches, epoch):
-        self.batches, self.left, self.generator = batches, epoch, batches.generator
+        self.batches, self.left = batches, epoch
+        self.generator, self.share = batches.generator, batches.share
 
     def __len__(self):
         return len(self.batches)

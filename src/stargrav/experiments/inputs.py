@@ -154,8 +154,8 @@ class Inputs:
 
     @property
     def data(self) -> str:
-        """The data set that the experiment is about: the survey, where it needs that."""
-        return "survey" if "survey" in self.folders else "dataset"
+        """The data set that the experiment is about: the survey, where it needs no other."""
+        return "dataset" if "dataset" in self.folders else "survey"
 
     def folder(self, stage: str) -> Path:
         """The folder of a stage.
