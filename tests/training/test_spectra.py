@@ -62,34 +62,28 @@ def test_batches_hold_the_labels_that_are_asked_for(spectra):
     np.testing.assert_array_equal(error, spectra["train"].error[:32])
 
 
-def test_a_killed_training_with_a_pretraining_goes_on_as_if_it_had_not_been(spectra, tmp_path):
+class Killed(Exception):
+    """Stands for a kill just after a checkpoint was written aside."""
+
+
+def test_a_killed_training_with_a_pretraining_goes_on_as_if_it_had_not_been(
+    spectra, tmp_path, monkeypatch
+):
     before = 0.25, Plan(2, schedule="cosine", accelerator="cpu")
     (whole, whole_history), _ = trained(spectra, 3, pretraining=before)
 
-    class Killed(Exception):
-        pass
-
-    calls = []
-
-    def kill(*_):
-        calls.append(1)
-        if len(calls) == 2:
-            raise Killed
-
-    from stargrav.training import record
-
-    kept = record.torch.save
+    written, kept = [], torch.save
 
     def save(state, path):
         kept(state, path)
-        kill()
+        written.append(path)
+        if len(written) == 2:
+            raise Killed
 
-    record.torch.save = save
-    try:
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", save)
         with pytest.raises(Killed):
             trained(spectra, 3, pretraining=before, folder=tmp_path)
-    finally:
-        record.torch.save = kept
     (again, history), _ = trained(spectra, 3, pretraining=before, folder=tmp_path)
     pd.testing.assert_frame_equal(
         history.drop(columns="seconds"), whole_history.drop(columns="seconds")

@@ -1,9 +1,10 @@
-"""Programme `logg_1m`, scaling: what more spectra are worth to simple models.
+"""Programme `logg_1m`, scaling: what more spectra are worth to simple models and the transformer.
 
 The pixels of the training stars are never held: they are read, and get their noise, a few at a
 time. Ridge regression, on pixels or on their principal components, follows from sums over stars;
 those of a larger sample are those of the smaller one and of the rest, so that one pass serves all
-sizes. LightGBM keeps one byte per pixel. With a Dask scheduler its workers do both.
+sizes. LightGBM keeps one byte per pixel. With a Dask scheduler its workers do both. The
+transformer is trained anew for each size, as its variants are.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from stargrav.experiments.inputs import Part
 from stargrav.experiments.spec import Count, Rate, at_most, experiment, more_than
 from stargrav.experiments.steps import Fitted, current, over, score, spectra, training_sizes
 from stargrav.experiments.table import Table
-from stargrav.experiments.transformer import NEEDS, Judged, variant
+from stargrav.experiments.transformer import NEEDS, variant
 from stargrav.inference.draws import StreamedPixels
 from stargrav.metrics.estimate import Estimate
 from stargrav.models import ridge, trees
@@ -92,7 +93,7 @@ def scaling(
         columns = {"n_train": len(samples[size]), "draws": 1}
         found[model, size] = score(Fitted(one, TARGET, test.readout, columns), test)
     for size, sample in samples.items():
-        fitted["vit", size] = _timed(_transformer, len(sample))
+        fitted["vit", size] = _timed(variant, stars=len(sample))
         judged, _ = fitted["vit", size]
         found["vit", size] = replace(score(judged.model, judged.test), history=())
     table = over(model=dict.fromkeys(model for model, _ in found), size=samples)
@@ -104,11 +105,6 @@ def scaling(
         reached = found[model, size].also(left=left, saturation=enough / max(curve))
         case.record(reached, seconds=fitted[model, size][1], enough=round(enough.value))
     return table
-
-
-def _transformer(stars: int) -> Judged:
-    """The transformer trained on so many stars, each seen as often as by the base."""
-    return variant(stars=stars)
 
 
 def saturation(curve: Mapping[int, Estimate]) -> Estimate:
