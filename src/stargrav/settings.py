@@ -152,6 +152,37 @@ class Vit(Section):
         return self
 
 
+class Dncnn(Section):
+    """Sizes of the baseline DnCNN."""
+
+    depth: Annotated[int, Field(ge=2, le=40)] = 17
+    channels: Annotated[int, Field(ge=2, le=512)] = 64
+    kernel: Annotated[int, Field(ge=3, le=63)] = 3
+
+
+class Diffusion(Section):
+    """The networks of programme `diffusion`, their training, and the pixels that they see."""
+
+    pixels: Annotated[int, Field(ge=64)] | None = None  # the reddest; all of them if None
+    prediction: Literal["epsilon", "x", "v", "residual"] = "epsilon"
+    axes: Annotated[int, Field(ge=0, le=1024)] = 0
+    channels: tuple[Positive, ...] = (64, 128, 256, 512)
+    kernel: Annotated[int, Field(ge=3, le=63)] = 5
+    stride: Annotated[int, Field(ge=2, le=8)] = 2
+    heads: Annotated[int, Field(ge=0, le=32)] = 4
+    spectra: Positive = 100_000
+    epochs: Positive = 100
+    batch_size: Positive = 64
+    learning_rate: Rate = 2e-4
+    decay: Rate = 0.999
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    patience: Positive = 20
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    dncnn: Dncnn = Dncnn()
+    dncnn_learning_rate: Rate = 1e-3
+
+
 class Settings(Section):
     """All settings of one pipeline: what params.yaml and the command line resolve to."""
 
@@ -167,6 +198,7 @@ class Settings(Section):
     limits: Limits = Limits()
     survey: Survey = Survey()
     vit: Vit = Vit()
+    diffusion: Diffusion = Diffusion()
     experiments: dict[str, dict[str, Any]] = {}
 
     def pipeline(self) -> dict[str, Any]:

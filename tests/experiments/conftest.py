@@ -13,8 +13,8 @@ from stargrav.data import protocol, store
 from stargrav.experiments.inputs import Inputs
 from stargrav.inference.latents import extract_latents
 from stargrav.observation.noise import NoiseModel
-from stargrav.settings import Limits, Students, Vit
-from stargrav.stages import limits, students, vit
+from stargrav.settings import Diffusion, Dncnn, Limits, Students, Vit
+from stargrav.stages import denoiser, limits, students, vit
 
 
 @pytest.fixture(scope="session")
@@ -68,4 +68,10 @@ def inputs(tmp_path_factory):
     (folders["survey"] / protocol.FILE).write_text(json.dumps(protocol.written(snr)))
     small = Vit(patch=16, width=16, depth=1, heads=2, spectra=200, epochs=1, batch_size=64)
     vit.write(folders["vit"], splits, small)
+    narrow = {"channels": (8, 16), "stride": 4, "heads": 2, "axes": 6, "prediction": "residual"}
+    baseline = Dncnn(depth=3, channels=4)
+    tiny = Diffusion(**narrow, spectra=200, epochs=1, batch_size=64, dncnn=baseline)
+    for kind in ("prior", "conditional", "dncnn"):
+        folders[f"denoiser@{kind}"] = root / f"denoiser_{kind}"
+        denoiser.write(folders[f"denoiser@{kind}"], kind, splits, tiny)
     return Inputs(folders)

@@ -94,7 +94,7 @@ def test_an_experiment_says_what_it_claims(experiment):
 
 def settings_stages():
     stages = read("dvc.yaml")["stages"]
-    several = ("train", "latents")
+    several = ("train", "latents", "denoiser")
     return [*stages, *(f"{name}@{key}" for name in several for key in stages[name]["foreach"])]
 
 

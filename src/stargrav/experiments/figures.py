@@ -19,7 +19,8 @@ from stargrav.experiments.results import Result
 from stargrav.plots.limits import against_magnitude, ranks, sigmas
 from stargrav.plots.regression import error_map, predicted_true, residuals
 from stargrav.plots.scores import against, bars, score_map
-from stargrav.plots.style import MUTED, STYLE, axis_label, save
+from stargrav.plots.spectra import depths, overlaid, stacked
+from stargrav.plots.style import COLORS, MUTED, STYLE, axis_label, save
 from stargrav.plots.training import curves, search
 
 RESIDUAL_COLUMNS = ("T_eff", "M_H", "snr")
@@ -304,7 +305,49 @@ def intervals(result: Result) -> Figure:
     return figure
 
 
+def samples(result: Result) -> Figure:
+    """Some spectra of each set, side by side."""
+    groups = list(result.spectra.groupby("case", sort=False))
+    figure = Figure(figsize=(4.2 * len(groups), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    for number, ((case, rows), ax) in enumerate(zip(groups, axes, strict=True)):
+        flux = rows.drop(columns=["case", "wave"]).to_numpy(float).T
+        stacked(rows["wave"].to_numpy(float), flux, COLORS[number], ax)
+        ax.set_title(case.split(",")[0])
+        ax.label_outer()
+    return figure
+
+
+def line_depths(result: Result) -> Figure:
+    """Depths of lines in each set of spectra."""
+    rows = result.table[result.table["of"] != "all"].astype({"depth": float, "scatter": float})
+    found = {
+        name: (own["depth"].to_numpy(), own["scatter"].to_numpy())
+        for name, own in rows.groupby("set", sort=False)
+    }
+    lines = [line.replace("_", " ") for line in dict.fromkeys(rows["of"])]
+    figure = Figure(figsize=(3.0 + 0.8 * len(lines), 3.8), layout="constrained")
+    depths(lines, found, figure.subplots())
+    return figure
+
+
+def denoised(result: Result) -> Figure:
+    """One star as each denoiser gives it back, over the noisy and below the clean spectrum."""
+    groups = list(result.spectra.groupby("case", sort=False))
+    figure = Figure(figsize=(9.0, 1.8 * len(groups)), layout="constrained")
+    axes = figure.subplots(len(groups), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for (case, rows), ax in zip(groups, axes, strict=True):
+        flux = {name: rows[name].to_numpy(float) for name in ("noisy", "denoised", "clean")}
+        overlaid(rows["wave"].to_numpy(float), flux, ax)
+        ax.set_title(case)
+        ax.label_outer()
+    return figure
+
+
 FIGURES = {
+    "denoised": denoised,
+    "depths": line_depths,
+    "samples": samples,
     "groups": groups,
     "bias_map": bias_map,
     "match": match,

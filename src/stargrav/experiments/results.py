@@ -4,6 +4,7 @@
     table.csv            one row per case
     history.csv          training curves, one row per case and epoch (where a network was trained)
     predictions.parquet  truth and prediction, one row per case and star
+    spectra.parquet      a few spectra, one row per case and pixel (where there are any to show)
     trials.csv           settings that were tried, one row per case and trial (where they were)
     best.yaml            the best of them, as an overlay for params.yaml
     figures/             PNG, drawn from the tables
@@ -79,6 +80,12 @@ class Result:
         return pd.read_parquet(path) if path.is_file() else pd.DataFrame({"case": []})
 
     @cached_property
+    def spectra(self) -> pd.DataFrame:
+        """spectra.parquet: case, wave [A] and flux by name; empty if there are none."""
+        path = self.folder / "spectra.parquet"
+        return pd.read_parquet(path) if path.is_file() else pd.DataFrame({"case": []})
+
+    @cached_property
     def trials(self) -> pd.DataFrame:
         """trials.csv: case, trial, state, valid_r2, settings; empty if nothing was searched."""
         path = self.folder / "trials.csv"
@@ -141,6 +148,7 @@ def write(
     rows.to_csv(folder / "table.csv", index=False, float_format=f"%.{DIGITS}g")
     _write_history(folder / "history.csv", table)
     _write_predictions(folder / "predictions.parquet", table)
+    _write_spectra(folder / "spectra.parquet", table)
     _write_search(folder, table)
     return Result(folder)
 
@@ -204,6 +212,18 @@ def _write_predictions(path: Path, table: Table) -> None:
         predictions = pd.concat(frames, ignore_index=True)
         predictions = predictions.astype({"case": "category", "target": "category"})
         predictions.to_parquet(path, index=False, compression="zstd")
+
+
+def _write_spectra(path: Path, table: Table) -> None:
+    frames = [
+        pd.DataFrame({name: np.float32(x) for name, x in case.score.spectra.items()})
+        for case in table.cases
+        if case.score.spectra
+    ]
+    if frames:
+        keys = [case.key for case in table.cases if case.score.spectra]
+        shown = pd.concat(dict(zip(keys, frames, strict=True)), names=["case"]).reset_index("case")
+        shown.to_parquet(path, index=False, compression="zstd")
 
 
 def _write_search(folder: Path, table: Table) -> None:

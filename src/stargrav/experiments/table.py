@@ -48,6 +48,7 @@ class Score:
         trials: one mapping per trial, where settings were searched for: trial, state, valid_r2,
             settings.
         adopt: experiment -> settings that were found for it.
+        spectra: a few of them to be shown: name -> (p,) flux, and `wave` [A].
     """
 
     metrics: Mapping[str, Estimate]
@@ -57,6 +58,7 @@ class Score:
     model: Any = None
     trials: Sequence[Mapping[str, Any]] = ()
     adopt: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    spectra: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def also(self, **metrics: Estimate) -> Score:
         """The same with further metrics."""

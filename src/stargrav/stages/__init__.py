@@ -24,6 +24,9 @@ MODULES = {
     "survey": "survey",
     "survey_limits": "survey",
     "vit": "vit",
+    "denoiser@prior": "denoiser",
+    "denoiser@conditional": "denoiser",
+    "denoiser@dncnn": "denoiser",
 }
 
 

@@ -1,0 +1,110 @@
+"""Spectra drawn by a stored diffusion model: out of nothing, or given what was measured.
+
+E[clean | measured] needs no draws: at t = 1 next to nothing is left of the spectrum, and what the
+denoiser answers there is the mean over all of them (`at_once`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from stargrav.diffusion.condition import condition
+from stargrav.diffusion.denoise import NetworkDenoiser
+from stargrav.diffusion.sample import SAMPLERS, Sampler, sample
+from stargrav.diffusion.schedule import LinearBeta
+from stargrav.models.unet1d import UNet1d
+
+BATCH = 64
+ONCE = Sampler(SAMPLERS["ddim"].run, "even", 1)
+
+
+def drawn(
+    network: UNet1d,
+    count: int,
+    seed: int,
+    sampler: str = "dpm_solver",
+    steps: int | None = None,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """Spectra of an unconditional model.
+
+    Args:
+        network: trained.
+        count: of the spectra.
+        seed: of their noise.
+        sampler: of `SAMPLERS`.
+        steps: the sampler's own number if None.
+        device: where the network runs.
+
+    Returns:
+        (count, pixels) flux, float32.
+    """
+    network, generator = network.to(device).eval(), torch.Generator(device).manual_seed(seed)
+    denoiser, found = NetworkDenoiser(network, LinearBeta()), []
+    for start in range(0, count, BATCH):
+        shape = min(BATCH, count - start), network.config["pixels"]
+        x = sample(denoiser, shape, SAMPLERS[sampler], generator, steps, network.prior)
+        found.append(network.prior.flux(x).cpu().numpy())
+    return np.concatenate(found)
+
+
+def gaussian(network: UNet1d, count: int, seed: int) -> np.ndarray:
+    """(count, pixels) flux drawn from the normal distribution that the network starts from."""
+    generator = torch.Generator(network.prior.axes.device).manual_seed(seed)
+    return network.prior.flux(network.prior.draw(count, generator)).cpu().numpy()
+
+
+def posterior_draws(
+    network: UNet1d,
+    told: Sequence[str],
+    noisy: np.ndarray,
+    error: np.ndarray,
+    draws: int,
+    seed: int,
+    sampler: Sampler = SAMPLERS["dpm_solver"],
+    steps: int | None = None,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """Clean spectra of stars as a conditional model draws them.
+
+    Args:
+        network: trained.
+        told: its conditions (see `diffusion.condition`).
+        noisy: (n, pixels) flux.
+        error: (n, pixels), positive.
+        draws: for each star.
+        seed: of their noise.
+        sampler: of `SAMPLERS`, or another.
+        steps: the sampler's own number if None.
+        device: where the network runs.
+
+    Returns:
+        (n, draws, pixels) flux, float32.
+    """
+    network, generator = network.to(device).eval(), torch.Generator(device).manual_seed(seed)
+    found = np.empty((len(noisy), draws, noisy.shape[1]), dtype=np.float32)
+    for start in range(0, len(noisy), BATCH):
+        rows = slice(start, start + BATCH)
+        seen = {"noisy": noisy[rows], "error": error[rows]}
+        batch = {name: torch.tensor(values, device=device) for name, values in seen.items()}
+        denoiser = NetworkDenoiser(network, LinearBeta(), condition(told, batch, network.prior))
+        for draw in range(draws):
+            shape = batch["noisy"].shape
+            x = sample(denoiser, shape, sampler, generator, steps, network.prior)
+            found[rows, draw] = network.prior.flux(x).cpu().numpy()
+    return found
+
+
+def at_once(
+    network: UNet1d,
+    told: Sequence[str],
+    noisy: np.ndarray,
+    error: np.ndarray,
+    seed: int,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """E[clean | measured] (n, pixels) by asking the network once; arguments as above."""
+    return posterior_draws(network, told, noisy, error, 1, seed, ONCE, device=device)[:, 0]

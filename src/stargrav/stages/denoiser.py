@@ -1,0 +1,113 @@
+"""Stage `denoiser`: the networks that programme `diffusion` judges, trained on the same stars.
+
+prior         a diffusion model of clean spectra
+conditional   one of clean spectra given the noisy one and its error
+dncnn         the baseline, which answers at once (`models.dncnn`)
+
+They see the reddest pixels of the arm, or all of it. The settings of the training are stored with
+each: a variant is trained as it was, but for what it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from stargrav import models
+from stargrav.data.loader import NoisySpectra
+from stargrav.data.splits import sampled_rows
+from stargrav.settings import Diffusion
+from stargrav.spectrum import Spectra
+from stargrav.stages import Work, dataset
+from stargrav.training.device import device
+from stargrav.training.diffusion import train_diffusion
+from stargrav.training.dncnn import train_dncnn
+from stargrav.training.plan import Plan
+
+HISTORY = "history.csv"
+SIZES = {"prediction", "axes", "channels", "kernel", "stride", "heads"}  # of the U-Net
+TOLD = {"prior": (), "conditional": ("noisy", "error")}
+MOST = 20_000  # spectra that the standardisation and the principal axes are fitted to
+
+
+def build(work: Work, out: Path) -> None:
+    """Train the network that the stage is named after, and write weights and history."""
+    spectra = {name: dataset.read(work.folders["dataset"], name) for name in ("train", "valid")}
+    kind, settings = work.stage.partition("@")[2], work.settings
+    write(
+        out, kind, spectra, settings.diffusion, settings.seed, settings.accelerator, work.scratch
+    )
+
+
+def write(
+    out: Path,
+    kind: str,
+    spectra: Mapping[str, Spectra],
+    chosen: Diffusion,
+    seed: int = 42,
+    accelerator: str = "auto",
+    scratch: Path | None = None,
+) -> None:
+    """Train a network.
+
+    Args:
+        out: folder to write into.
+        kind: `prior`, `conditional` or `dncnn`.
+        spectra: those of train and valid.
+        chosen: sizes and training.
+        seed: of the pipeline.
+        accelerator: for training: auto, cpu or gpu.
+        scratch: a folder that outlives an interruption.
+    """
+    place = device(accelerator)
+    train, valid = (reddest(spectra[name], chosen.pixels) for name in ("train", "valid"))
+    rows = sampled_rows(len(train), chosen.spectra, seed)
+    batches = NoisySpectra(
+        train,
+        chosen.batch_size,
+        noise_level=1.0,
+        rows=rows,
+        shuffle=True,
+        generator=torch.Generator(place),
+        device=place,
+    )
+    checks = NoisySpectra(valid, chosen.batch_size, noise_level=1.0, seed=seed, device=place)
+    plan = Plan(
+        epochs=chosen.epochs,
+        schedule="cosine",
+        warmup=chosen.warmup,
+        clip=chosen.clip,
+        patience=chosen.patience,
+        precision=chosen.precision,
+        accelerator=accelerator,
+        seed=seed,
+        progress=kind,
+    )
+    if kind == "dncnn":
+        sizes, rate = chosen.dncnn.model_dump(), chosen.dncnn_learning_rate
+        network, history = train_dncnn(batches, checks, sizes, plan, rate, scratch)
+    else:
+        network, history = train_diffusion(
+            batches,
+            checks,
+            torch.from_numpy(train.flux[rows[:MOST]]),
+            chosen.model_dump(include=SIZES),
+            plan,
+            told=TOLD[kind],
+            learning_rate=chosen.learning_rate,
+            decay=chosen.decay,
+            folder=scratch,
+        )
+    models.save(network, out, told=list(TOLD.get(kind, ())), **chosen.model_dump(exclude=SIZES))
+    history.drop(columns="seconds").to_csv(out / HISTORY, index=False)
+
+
+def reddest(spectra: Spectra, pixels: int | None) -> Spectra:
+    """The reddest pixels of spectra, all of them if None."""
+    if pixels is None:
+        return spectra
+    flux, error = spectra.flux[:, -pixels:], spectra.error[:, -pixels:]
+    return replace(spectra, wave=spectra.wave[-pixels:], flux=flux, error=error)

@@ -1,0 +1,76 @@
+"""Draws of a diffusion model come in flux, star by star, whatever the batches."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stargrav.inference import diffused
+from stargrav.models.gaussian import SpectrumGaussian
+from stargrav.models.unet1d import UNet1d
+
+PIXELS, STARS = 64, diffused.BATCH + 6
+
+
+class Believing(nn.Module):
+    """Takes the noisy spectrum to be the clean one."""
+
+    prediction, config = "x", {"pixels": PIXELS}
+
+    def __init__(self, prior):
+        super().__init__()
+        self.prior = prior
+
+    def forward(self, x_t, log_snr, condition):
+        return condition[:, 0]
+
+
+@pytest.fixture(scope="module")
+def prior():
+    """Of spectra along two axes, not standardised."""
+    rng = np.random.default_rng(0)
+    axes = np.sin(np.outer([1, 2], np.arange(PIXELS)) * np.pi / PIXELS)
+    flux = 1 + 0.3 * rng.standard_normal((300, 2)) @ axes
+    found = SpectrumGaussian(PIXELS, 2)
+    found.fit(torch.tensor(flux + 0.01 * rng.standard_normal(flux.shape), dtype=torch.float32))
+    return found
+
+
+@pytest.fixture(scope="module")
+def untrained(prior):
+    """A network that has nothing to add to the normal distribution."""
+    network = UNet1d(PIXELS, "residual", 2, (8, 16), stride=4, heads=2)
+    network.prior.load_state_dict(prior.state_dict())
+    return network
+
+
+def test_samples_of_an_untrained_network_follow_the_normal_distribution(untrained):
+    found = diffused.drawn(untrained, 400, 0, steps=30)
+    expected = diffused.gaussian(untrained, 4000, 1)
+    assert found.mean(0) == pytest.approx(expected.mean(0), abs=0.08)
+    assert found.var(0)[8:-8] == pytest.approx(expected.var(0)[8:-8], rel=0.3)
+
+
+def test_samples_belong_to_their_seed(untrained):
+    first, again, other = (diffused.drawn(untrained, 5, seed, steps=3) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert np.abs(first - other).max() > 0.01
+
+
+def test_each_star_is_told_its_own_spectrum(prior):
+    rng = np.random.default_rng(1)
+    noisy = rng.normal(1, 0.2, (STARS, PIXELS)).astype(np.float32)
+    error = np.full_like(noisy, 0.1)
+    network = Believing(prior)
+    draws = diffused.posterior_draws(network, ("noisy",), noisy, error, 2, 0, steps=3)
+    assert draws == pytest.approx(np.stack([noisy, noisy], axis=1), abs=1e-5)
+    once = diffused.at_once(network, ("noisy",), noisy, error, 0)
+    assert once == pytest.approx(noisy, abs=1e-5)
+
+
+def test_draws_of_a_star_differ(untrained):
+    noisy = np.ones((3, PIXELS), dtype=np.float32)
+    draws = diffused.posterior_draws(untrained, (), noisy, noisy, 2, 0, steps=3)
+    flat = draws.reshape(6, PIXELS)
+    apart = np.abs(flat[:, None] - flat[None]).max(-1)
+    assert apart[~np.eye(6, dtype=bool)].min() > 0.01

@@ -1,0 +1,52 @@
+"""Networks of programme `diffusion` see the reddest pixels, and are stored with their terms."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stargrav import models
+from stargrav.labels import LABELS
+from stargrav.settings import Diffusion, Dncnn
+from stargrav.spectrum import Spectra
+from stargrav.stages import denoiser
+
+PIXELS = 64
+
+
+@pytest.fixture(scope="module")
+def splits():
+    rng = np.random.default_rng(0)
+    found = {}
+    for name, n in (("train", 96), ("valid", 32)):
+        slope = np.linspace(-1, 1, 2 * PIXELS) * rng.standard_normal((n, 1))
+        flux = (1 + 0.2 * slope).astype(np.float32)
+        stars = pd.DataFrame(rng.uniform(size=(n, len(LABELS))), columns=LABELS)
+        wave = np.linspace(8000, 8100, 2 * PIXELS)
+        found[name] = Spectra(wave, flux, np.full_like(flux, 0.1), stars)
+    return found
+
+
+@pytest.mark.parametrize("kind", ["prior", "conditional", "dncnn"])
+def test_a_network_is_stored_with_what_it_was_told(kind, splits, tmp_path):
+    sizes = {"channels": (8, 16), "heads": 2, "dncnn": Dncnn(depth=2, channels=4)}
+    chosen = Diffusion(pixels=PIXELS, spectra=64, epochs=2, batch_size=32, **sizes)
+    denoiser.write(tmp_path, kind, splits, chosen, accelerator="cpu")
+    network, facts = models.load(tmp_path), models.read_config(tmp_path)["facts"]
+    history = pd.read_csv(tmp_path / denoiser.HISTORY)
+    assert np.isfinite(history["valid_loss"]).all() and len(history) == 2
+    assert facts["told"] == (["noisy", "error"] if kind == "conditional" else [])
+    if kind == "dncnn":
+        assert network.config["depth"] == 2
+    else:
+        assert network.config["pixels"] == PIXELS
+        assert network.config["condition"] == len(facts["told"])
+        clean = splits["train"].flux[:, -PIXELS:].mean(0)
+        assert network.prior.centre.numpy() == pytest.approx(clean, abs=0.1)
+
+
+def test_the_reddest_pixels_are_the_last(splits):
+    cut = denoiser.reddest(splits["valid"], 10)
+    assert (cut.wave == splits["valid"].wave[-10:]).all()
+    assert (cut.flux == splits["valid"].flux[:, -10:]).all()
+    assert cut.error.shape == cut.flux.shape
+    assert denoiser.reddest(splits["valid"], None) is splits["valid"]
