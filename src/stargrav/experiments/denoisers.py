@@ -1,29 +1,39 @@
 """Denoisers beside each other: what each makes of the same noisy spectra of the same test stars.
 
-All see the pixels that the conditional diffusion model sees. `pca` is fitted here, to noisy
-spectra; the networks were trained by the stages `denoiser@...`.
+All see the pixels that the diffusion models see. `pca` is fitted here, to noisy spectra; the
+networks were trained by the stages `denoiser@...`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 
 from stargrav import models
 from stargrav.data import store
-from stargrav.experiments.inputs import Part
-from stargrav.experiments.steps import current, spectra
+from stargrav.experiments.inputs import Part, Parts
+from stargrav.experiments.steps import current, over, spectra
+from stargrav.experiments.table import Score, Table
 from stargrav.inference import diffused
+from stargrav.metrics.calibration import average
+from stargrav.metrics.estimate import Estimate, bootstrap
+from stargrav.metrics.similarity import ssim
 from stargrav.models.dncnn import DnCnn
+from stargrav.models.ridge import SweptRidge
 from stargrav.models.unet1d import UNet1d
 from stargrav.models.wiener import WienerPca
 from stargrav.training.device import device
 
 NEEDS = ("dataset", "denoiser@prior", "denoiser@conditional", "denoiser@dncnn")
+LABELS = ("T_eff", "log_g", "M_H")
+THIRDS = ("low", "middle", "high")  # of the stars, by SNR
+
+Denoise = Callable[[], np.ndarray]  # gives (n, pixels) flux of the test stars
 
 
 def place() -> torch.device:
@@ -34,6 +44,12 @@ def place() -> torch.device:
 def prior() -> UNet1d:
     """The diffusion model of clean spectra."""
     return models.load(current().inputs.folder("denoiser@prior"))
+
+
+def conditional() -> tuple[UNet1d, tuple[str, ...]]:
+    """The diffusion model of clean spectra given noisy ones, and what it is told."""
+    folder = current().inputs.folder("denoiser@conditional")
+    return models.load(folder), tuple(models.read_config(folder)["facts"]["told"])
 
 
 def clean(part: Part, pixels: int) -> np.ndarray:
@@ -53,89 +69,181 @@ def wavelengths(part: Part, pixels: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Test stars as each denoiser gives them back.
+class Stars:
+    """The stars that denoisers are compared by.
 
     Args:
-        stars: of test, the first so many.
-        draws: of the diffusion model for each star.
-        steps: of the sampler; its own number if None.
-        components: that `pca` looks for.
-        train: training stars that `pca` is fitted to.
+        count: of test, the first so many.
+        train: training stars that something is fitted to; None where nothing is.
     """
 
-    stars: int
-    draws: int
-    steps: int | None
-    components: int
-    train: int
+    count: int
+    train: int | None = None
 
     @cached_property
-    def parts(self) -> tuple[Part, Part, Part]:
-        """Training, valid and test stars with noisy flux and error."""
-        found = spectra("flux", "error", stars=self.train)
-        return found._replace(test=found.test.take(np.arange(min(self.stars, len(found.test)))))
+    def parts(self) -> Parts:
+        """The three splits with noisy flux and error, training stars only if they are wanted."""
+        draws = 0 if self.train is None else 1
+        found = spectra("flux", "error", stars=self.train, draws=draws)
+        return found._replace(test=found.test.take(np.arange(min(self.count, len(found.test)))))
 
     @cached_property
     def pixels(self) -> int:
         """Pixels that the denoisers see."""
-        return self._conditional[0].config["pixels"]
+        folder = current().inputs.folder("denoiser@conditional")
+        return models.read_config(folder)["settings"]["pixels"]
 
-    @property
+    @cached_property
     def wave(self) -> np.ndarray:
         """(pixels,) [A]."""
-        return wavelengths(self.parts[2], self.pixels)
+        return wavelengths(self.parts.test, self.pixels)
 
-    @property
+    @cached_property
     def clean(self) -> np.ndarray:
         """(n, pixels) of the test stars."""
-        return clean(self.parts[2], self.pixels)
+        return clean(self.parts.test, self.pixels)
 
     @cached_property
     def measured(self) -> tuple[np.ndarray, np.ndarray]:
         """Noisy flux and error (n, pixels) of the test stars."""
-        return measured(self.parts[2], self.pixels)
+        return measured(self.parts.test, self.pixels)
+
+    @cached_property
+    def snr(self) -> np.ndarray:
+        """(n,) of a pixel, the median."""
+        return np.median(self.clean / self.measured[1], axis=1)
+
+    @cached_property
+    def groups(self) -> dict[str, np.ndarray]:
+        """Rows of all test stars, and of each third of them by SNR."""
+        order = np.argsort(self.snr, kind="stable")
+        parts = map(np.sort, np.array_split(order, len(THIRDS)))
+        return {"all": np.arange(len(order)), **dict(zip(THIRDS, parts, strict=True))}
+
+    def missed(self, flux: np.ndarray, rows: np.ndarray) -> Estimate:
+        """Mean square error of denoised test stars, in units of the noise's variance.
+
+        Args:
+            flux: (n, pixels) of all of them.
+            rows: those that are judged.
+        """
+        seed, squares = current().seed, (np.square(flux - self.clean), np.square(self.measured[1]))
+        found, noise = (bootstrap(average, x[rows].mean(axis=1), seed=seed) for x in squares)
+        return found / noise
+
+    def readers(self) -> dict[str, SweptRidge]:
+        """Ridges that read labels from noisy spectra."""
+        train, valid, _ = self.parts
+        seen, checked = (measured(part, self.pixels)[0] for part in (train, valid))
+        return {
+            label: SweptRidge().fit(seen, train.stars[label], checked, valid.stars[label])
+            for label in LABELS
+        }
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The denoisers.
+
+    Args:
+        stars: that they are compared by.
+        draws: of the diffusion model for each star.
+        steps: of the sampler; its own number if None.
+        components: that `pca` looks for.
+    """
+
+    stars: Stars
+    draws: int
+    steps: int | None
+    components: int
 
     @property
-    def denoisers(self) -> Mapping[str, Callable[[], np.ndarray]]:
-        """Name -> what gives (n, pixels): `ddpm` the mean of the draws, `draw` one of them,
-        `at_once` what the network says without any."""
+    def denoisers(self) -> Mapping[str, Denoise]:
+        """What each makes of the measured test stars; see `given`."""
+        return self.given(*self.stars.measured)
+
+    def given(self, noisy: np.ndarray, error: np.ndarray) -> Mapping[str, Denoise]:
+        """What each makes of spectra, when it is asked.
+
+        Args:
+            noisy: (n, pixels) flux.
+            error: (n, pixels).
+
+        Returns:
+            name -> what gives (n, pixels): `ddpm` the mean of the draws, `draw` one of them,
+            `at_once` what the network says without any.
+        """
+        seed, where = current().seed, place()
+
+        @cache
+        def draws() -> np.ndarray:
+            told = (*self._conditional, noisy, error, self.draws, seed)
+            return diffused.posterior_draws(*told, steps=self.steps, device=where)
+
         return {
-            "noisy": lambda: self.measured[0],
-            "pca": self._pca,
-            "dncnn": self._dncnn,
-            "ddpm": lambda: self._draws.mean(axis=1),
-            "draw": lambda: self._draws[:, 0],
-            "at_once": self._at_once,
+            "noisy": lambda: noisy,
+            "pca": lambda: self._pca.denoise(noisy, error),
+            "dncnn": lambda: self._by_dncnn(noisy, error),
+            "ddpm": lambda: draws().mean(axis=1),
+            "draw": lambda: draws()[:, 0],
+            "at_once": lambda: diffused.at_once(*self._conditional, noisy, error, seed, where),
         }
 
     @cached_property
     def _conditional(self) -> tuple[UNet1d, tuple[str, ...]]:
-        folder = current().inputs.folder("denoiser@conditional")
-        return models.load(folder), tuple(models.read_config(folder)["facts"]["told"])
+        return conditional()
 
     @cached_property
-    def _draws(self) -> np.ndarray:
-        network, told = self._conditional
-        seed, where = current().seed, place()
-        return diffused.posterior_draws(
-            network, told, *self.measured, self.draws, seed, steps=self.steps, device=where
-        )
-
-    def _at_once(self) -> np.ndarray:
-        network, told = self._conditional
-        return diffused.at_once(network, told, *self.measured, current().seed, place())
-
-    def _pca(self) -> np.ndarray:
+    def _pca(self) -> WienerPca:
         model = WienerPca(self.components, current().seed)
-        return model.fit(*measured(self.parts[0], self.pixels)).denoise(*self.measured)
+        return model.fit(*measured(self.stars.parts.train, self.stars.pixels))
 
-    def _dncnn(self) -> np.ndarray:
-        network: DnCnn = models.load(current().inputs.folder("denoiser@dncnn")).to(place())
+    @cached_property
+    def _dncnn(self) -> DnCnn:
+        return models.load(current().inputs.folder("denoiser@dncnn")).to(place())
+
+    def _by_dncnn(self, noisy: np.ndarray, error: np.ndarray) -> np.ndarray:
         found = []
-        count = len(self.measured[0])
-        for rows in np.array_split(np.arange(count), -(-count // diffused.BATCH)):
+        for rows in np.array_split(np.arange(len(noisy)), -(-len(noisy) // diffused.BATCH)):
             with torch.inference_mode():
-                pair = (torch.tensor(values[rows], device=place()) for values in self.measured)
-                found.append(network(*pair).cpu().numpy())
+                pair = (torch.tensor(values[rows], device=place()) for values in (noisy, error))
+                found.append(self._dncnn(*pair).cpu().numpy())
         return np.concatenate(found)
+
+
+def compared(
+    denoisers: Mapping[str, Denoise],
+    stars: Stars,
+    columns: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Table:
+    """Denoised test stars against the clean ones: all of them, and each third by SNR.
+
+    `mse` is in units of the noise's variance: 1 for noisy spectra. `bias_...` is the mean error of
+    labels read by a ridge that was fitted to noisy training spectra.
+
+    Args:
+        denoisers: by name.
+        stars: read with training stars.
+        columns: denoiser -> further columns of its rows.
+    """
+    readers, seed = stars.readers(), current().seed
+    table = over(model=denoisers, stars=stars.groups)
+    made = lru_cache(maxsize=1)(lambda denoise: denoise())
+    for case in table:
+        flux, rows = made(case.model), case.stars
+        alike = ssim(stars.clean[rows], flux[rows])
+        metrics = {
+            "mse": stars.missed(flux, rows),
+            "ssim": bootstrap(average, alike, seed=seed),
+        }
+        for label, reader in readers.items():
+            off = reader.predict(flux[rows]) - stars.parts.test.stars[label][rows]
+            metrics[f"bias_{label}"] = bootstrap(average, off, seed=seed)
+        told = {"n_test": len(rows), "snr": float(np.median(stars.snr[rows]))}
+        told |= (columns or {}).get(case.labels["model"], {})
+        shown = {}
+        if case.labels["stars"] == "all":
+            shown = {"noisy": stars.measured[0], "denoised": flux, "clean": stars.clean}
+            shown = {"wave": stars.wave, **{name: values[0] for name, values in shown.items()}}
+        case.record(Score(metrics, told, spectra=shown))
+    return table

@@ -17,8 +17,9 @@ from stargrav.constants import C_KM_S
 from stargrav.experiments.denoisers import (
     NEEDS,
     Compared,
+    Stars,
     clean,
-    measured,
+    compared,
     place,
     prior,
     wavelengths,
@@ -30,13 +31,10 @@ from stargrav.inference import diffused
 from stargrav.metrics.calibration import average
 from stargrav.metrics.estimate import Estimate, bootstrap
 from stargrav.metrics.lines import FARTHEST_KM_S, line_scores, measured_lines
-from stargrav.metrics.similarity import ssim
 from stargrav.metrics.two_sample import classifier_test, energy_test
-from stargrav.models.ridge import SweptRidge
 from stargrav.named_lines import strength, within
 
 SHOWN = 5  # spectra of a set in a figure
-LABELS = ("T_eff", "log_g", "M_H")
 
 Steps = Annotated[int, Field(ge=2, le=10_000)]
 
@@ -97,9 +95,12 @@ def ddpm(
 @experiment(
     plan="diffusion 1.0",
     claim="A diffusion model told the noisy spectrum denoises better than DnCNN",
-    accept=[more_than("mse[dncnn] - mse[ddpm]", 0.0), more_than("ssim[ddpm] - ssim[dncnn]", 0.0)],
+    accept=[
+        more_than("mse[dncnn,all] - mse[ddpm,all]", 0.0),
+        more_than("ssim[ddpm,all] - ssim[dncnn,all]", 0.0),
+    ],
     needs=NEEDS,
-    figures=("denoised",),
+    figures=("denoised", "snr_thirds"),
 )
 def conditional_ddpm(
     stars: Count = 1000,
@@ -108,29 +109,9 @@ def conditional_ddpm(
     components: Count = 100,
     train: Count = 16_000,
 ) -> Table:
-    """Noisy and denoised spectra against the clean ones.
-
-    `mse` is in units of the noise's variance: 1 for noisy spectra. `bias_...` is the mean error of
-    labels read by a ridge that was fitted to noisy training spectra.
-    """
-    found = Compared(stars, draws, steps, components, train)
-    true, (noisy, error), seed = found.clean, found.measured, current().seed
-    readers, test = _readers(found), found.parts[2]
-    noise = bootstrap(average, np.square(error).mean(axis=1), seed=seed)
-    table = over(model=found.denoisers)
-    for case in table:
-        flux = case.model()
-        missed = np.square(flux - true).mean(axis=1)
-        metrics = {
-            "mse": bootstrap(average, missed, seed=seed) / noise,
-            "ssim": bootstrap(average, ssim(true, flux), seed=seed),
-        }
-        for label, reader in readers.items():
-            off = reader.predict(flux) - test.stars[label]
-            metrics[f"bias_{label}"] = bootstrap(average, off, seed=seed)
-        shown = {"noisy": noisy[0], "denoised": flux[0], "clean": true[0]}
-        case.record(Score(metrics, {"n_test": len(flux)}, spectra={"wave": found.wave, **shown}))
-    return table
+    """Noisy and denoised spectra against the clean ones; see `denoisers.compared`."""
+    chosen = Stars(stars, train)
+    return compared(Compared(chosen, draws, steps, components).denoisers, chosen)
 
 
 @experiment(
@@ -155,11 +136,12 @@ def line_metrics(
 
     Where spectra hold none of the named lines, as a short piece may, others stand for them.
     """
-    found, seed = Compared(stars, draws, steps, components, train), current().seed
-    wave, true = found.wave, found.clean
+    chosen, seed = Stars(stars, train), current().seed
+    wave, true = chosen.wave, chosen.clean
     margin = wave[-1] * FARTHEST_KM_S / C_KM_S
     lines = measured_lines(wave) or within(wave, margin)
-    flux = {name: denoise() for name, denoise in found.denoisers.items()}
+    found = Compared(chosen, draws, steps, components).denoisers
+    flux = {name: denoise() for name, denoise in found.items()}
     table = over(model=flux, line={name.replace(" ", "_"): at for name, at in lines.items()})
     for case in table:
         scores = line_scores(wave, case.model, true, case.line, seed)
@@ -209,14 +191,4 @@ def _depths(found: np.ndarray, data: np.ndarray) -> dict[str, Estimate]:
         "scatter": Estimate.exact(found.std()),
         "depth_off": bootstrap(distance, off, seed=seed),
         "depth_p": Estimate.exact(ks_2samp(found, data).pvalue),
-    }
-
-
-def _readers(found: Compared) -> dict[str, SweptRidge]:
-    """Ridges that read labels from noisy spectra."""
-    train, valid, _ = found.parts
-    seen, checked = (measured(part, found.pixels)[0] for part in (train, valid))
-    return {
-        label: SweptRidge().fit(seen, train.stars[label], checked, valid.stars[label])
-        for label in LABELS
     }

@@ -26,6 +26,8 @@ from stargrav.plots.training import curves, search
 RESIDUAL_COLUMNS = ("T_eff", "M_H", "snr")
 RANK_BINS = 20
 INTERVAL = re.compile(r"rmse_(\w+)_(\d+)_(\d+)")
+MISSED = ("mse", "bias_T_eff", "bias_log_g", "bias_M_H")
+MISSED_MSE = "mean square error (noise's variance)"
 R2 = ("r2", "r2_low", "r2_high")
 R2_LABEL = r"$R^2$ on the test stars"
 
@@ -339,13 +341,31 @@ def denoised(result: Result) -> Figure:
     for (case, rows), ax in zip(groups, axes, strict=True):
         flux = {name: rows[name].to_numpy(float) for name in ("noisy", "denoised", "clean")}
         overlaid(rows["wave"].to_numpy(float), flux, ax)
-        ax.set_title(case)
+        ax.set_title(case.split(",")[0])
         ax.label_outer()
+    return figure
+
+
+def snr_thirds(result: Result) -> Figure:
+    """What is missed of spectra and of labels, in each third of the stars by SNR."""
+    table = result.table[result.table["stars"] != "all"]
+    first = result.summary["axes"][0]
+    names = [name for name in MISSED if name in table]
+    figure = Figure(figsize=(4.0 * len(names), 3.8), layout="constrained")
+    for name, ax in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
+        curves = {
+            key: tuple(rows[f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
+            for key, rows in table.groupby(first, sort=False)
+        }
+        snr = next(rows for _, rows in table.groupby(first))["snr"].to_numpy(float)
+        what = axis_label(name.removeprefix("bias_"), "bias of") if "bias" in name else MISSED_MSE
+        against(snr, curves, "SNR of a pixel (median of a third)", what, ax)
     return figure
 
 
 FIGURES = {
     "denoised": denoised,
+    "snr_thirds": snr_thirds,
     "depths": line_depths,
     "samples": samples,
     "groups": groups,

@@ -1,24 +1,31 @@
 """Spectra drawn by a stored diffusion model: out of nothing, or given what was measured.
 
+A conditional model is told what was measured (`posterior_draws`), an unconditional one is guided
+by it (`guided_draws`).
+
 E[clean | measured] needs no draws: at t = 1 next to nothing is left of the spectrum, and what the
 denoiser answers there is the mean over all of them (`at_once`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from stargrav.diffusion.condition import condition
-from stargrav.diffusion.denoise import NetworkDenoiser
+from stargrav.diffusion.denoise import Denoiser, NetworkDenoiser
 from stargrav.diffusion.sample import SAMPLERS, Sampler, sample
 from stargrav.diffusion.schedule import LinearBeta
 from stargrav.models.unet1d import UNet1d
 
 BATCH = 64
 ONCE = Sampler(SAMPLERS["ddim"].run, "even", 1)
+
+Asked = tuple[Denoiser, Sampler]
+Guide = Callable[[Denoiser, Tensor, Tensor], Asked]
 
 
 def drawn(
@@ -84,18 +91,44 @@ def posterior_draws(
     Returns:
         (n, draws, pixels) flux, float32.
     """
-    network, generator = network.to(device).eval(), torch.Generator(device).manual_seed(seed)
-    found = np.empty((len(noisy), draws, noisy.shape[1]), dtype=np.float32)
-    for start in range(0, len(noisy), BATCH):
-        rows = slice(start, start + BATCH)
-        seen = {"noisy": noisy[rows], "error": error[rows]}
-        batch = {name: torch.tensor(values, device=device) for name, values in seen.items()}
-        denoiser = NetworkDenoiser(network, LinearBeta(), condition(told, batch, network.prior))
-        for draw in range(draws):
-            shape = batch["noisy"].shape
-            x = sample(denoiser, shape, sampler, generator, steps, network.prior)
-            found[rows, draw] = network.prior.flux(x).cpu().numpy()
-    return found
+
+    def ask(batch: Mapping[str, Tensor]) -> Asked:
+        told_of = condition(told, batch, network.prior)
+        return NetworkDenoiser(network, LinearBeta(), told_of), sampler
+
+    return _draws(network, ask, noisy, error, draws, seed, steps, device)
+
+
+def guided_draws(
+    network: UNet1d,
+    guide: Guide,
+    noisy: np.ndarray,
+    error: np.ndarray,
+    draws: int,
+    seed: int,
+    steps: int | None = None,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """Clean spectra of stars as an unconditional model draws them where it is guided.
+
+    Args:
+        network: trained.
+        guide: called with the network's denoiser, what was measured and its error, each
+            (batch, pixels) and standardised as clean spectra are; gives the denoiser that is
+            asked, and the sampler that asks it (see `diffusion.guidance`).
+        noisy: (n, pixels) flux.
+        error: (n, pixels), positive.
+        draws: for each star, as seed, steps and device are those of `posterior_draws`.
+
+    Returns:
+        (n, draws, pixels) flux, float32.
+    """
+
+    def ask(batch: Mapping[str, Tensor]) -> Asked:
+        denoiser, prior = NetworkDenoiser(network, LinearBeta()), network.prior
+        return guide(denoiser, prior.standardise(batch["noisy"]), batch["error"] / prior.scale)
+
+    return _draws(network, ask, noisy, error, draws, seed, steps, device)
 
 
 def at_once(
@@ -108,3 +141,28 @@ def at_once(
 ) -> np.ndarray:
     """E[clean | measured] (n, pixels) by asking the network once; arguments as above."""
     return posterior_draws(network, told, noisy, error, 1, seed, ONCE, device=device)[:, 0]
+
+
+def _draws(
+    network: UNet1d,
+    ask: Callable[[Mapping[str, Tensor]], Asked],
+    noisy: np.ndarray,
+    error: np.ndarray,
+    draws: int,
+    seed: int,
+    steps: int | None,
+    device: torch.device | str,
+) -> np.ndarray:
+    """Draws of stars, batch by batch; `ask` says who draws those of a batch."""
+    network, generator = network.to(device).eval(), torch.Generator(device).manual_seed(seed)
+    found = np.empty((len(noisy), draws, noisy.shape[1]), dtype=np.float32)
+    for start in range(0, len(noisy), BATCH):
+        rows = slice(start, start + BATCH)
+        seen = {"noisy": noisy[rows], "error": error[rows]}
+        batch = {name: torch.tensor(values, device=device) for name, values in seen.items()}
+        denoiser, sampler = ask(batch)
+        for draw in range(draws):
+            shape = batch["noisy"].shape
+            x = sample(denoiser, shape, sampler, generator, steps, network.prior)
+            found[rows, draw] = network.prior.flux(x).cpu().numpy()
+    return found
