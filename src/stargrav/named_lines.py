@@ -30,6 +30,7 @@ LINES = {  # vacuum wavelength [A], NIST ASD
     "Fe I 8826.6": 8826.644,
 }
 HALF_WIDTH = 5.0  # of a line [A]
+TAPER = 1.5  # at either end of a line, over which what is done to it fades [A]
 SIDE = 8.0  # of the stretch on either side of a line that its continuum is taken from [A]
 
 
@@ -69,6 +70,16 @@ def strength(wave: np.ndarray, flux: np.ndarray, at: float) -> tuple[np.ndarray,
     return width, smooth.max(axis=1)
 
 
+def centre_depth(wave: np.ndarray, flux: np.ndarray, at: float) -> np.ndarray:
+    """Depth of a line at its place, the mean of three pixels, (n,); arguments as for `lost`.
+
+    Noise leaves its mean alone, unlike that of the greatest depth.
+    """
+    inside, share = lost(wave, flux, at)
+    nearest = np.argsort(np.abs(wave[inside] - at), kind="stable")[:3]
+    return share[:, nearest].mean(axis=1)
+
+
 def scaled(wave: np.ndarray, flux: np.ndarray, at: float, factor: float) -> np.ndarray:
     """Spectra with one line made stronger or weaker: 0 removes it, 2 doubles it.
 
@@ -76,7 +87,7 @@ def scaled(wave: np.ndarray, flux: np.ndarray, at: float, factor: float) -> np.n
         wave: (p,) [A].
         flux: (n, p).
         at: the line [A].
-        factor: of its equivalent width.
+        factor: of its depth; fading to 1 at the ends of the line.
 
     Returns:
         (n, p); a line that would go below no flux at all ends there.
@@ -84,7 +95,9 @@ def scaled(wave: np.ndarray, flux: np.ndarray, at: float, factor: float) -> np.n
     inside, share = lost(wave, flux, at)
     found = flux.copy()
     continuum = _continuum(wave - at, flux, inside)
-    found[:, inside] = continuum * np.maximum(1 - factor * share, 0)
+    from_end = (HALF_WIDTH - np.abs(wave[inside] - at)) / TAPER
+    whole = np.sin(np.pi / 2 * np.clip(from_end, 0, 1)) ** 2
+    found[:, inside] = continuum * np.maximum(1 - (1 + (factor - 1) * whole) * share, 0)
     return found
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from stargrav.constants import C_KM_S
 from stargrav.metrics.lines import MEASURED, line_scores, measured_lines, velocity
-from stargrav.named_lines import LINES, scaled, strength, within
+from stargrav.named_lines import LINES, centre_depth, scaled, strength, within
 
 WAVE = 7100.2 + 0.4271 * np.arange(4096)
 AT = LINES["Ca II 8664.5"]
@@ -48,13 +48,31 @@ def test_where_there_is_no_line_there_is_no_velocity_to_believe():
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.5, 1.0, 2.0])
-def test_a_scaled_line_has_a_scaled_width_and_leaves_the_rest_alone(factor):
+def test_a_scaled_line_has_a_scaled_depth_and_leaves_the_rest_alone(factor):
+    """Its width follows but for the ends of the line."""
     flux = spectra([0.1, 0.4])
     found = scaled(WAVE, flux, AT, factor)
-    before, after = (strength(WAVE, x, AT) for x in (flux, found))
-    for old, new in zip(before, after, strict=True):
-        assert new == pytest.approx(factor * old, abs=1e-9)
+    before, after = (centre_depth(WAVE, x, AT) for x in (flux, found))
+    assert after == pytest.approx(factor * before, abs=1e-9)
+    before, after = (strength(WAVE, x, AT)[0] for x in (flux, found))
+    assert after == pytest.approx(factor * before, abs=0.01 * before.max())
     assert np.array_equal(found[:, np.abs(WAVE - AT) > 5], flux[:, np.abs(WAVE - AT) > 5])
+
+
+def test_an_edit_fades_where_a_line_has_wings():
+    """A line wider than what is edited is taken away in its middle, without a step at the end."""
+    flux = spectra(0.5, sigma=5.0)
+    taken = (scaled(WAVE, flux, AT, 0.0) - flux)[0]
+    offset = np.abs(WAVE - AT)
+    assert 0 < taken[(offset < 5) & (offset > 4.7)].max() < 0.05 * taken[offset.argmin()]
+
+
+def test_noise_leaves_the_mean_depth_at_the_centre_alone():
+    rng = np.random.default_rng(0)
+    clean = spectra(np.full(2000, 0.3))
+    noisy = clean + 0.1 * rng.standard_normal(clean.shape)
+    off = centre_depth(WAVE, noisy, AT) - centre_depth(WAVE, clean, AT)
+    assert abs(off.mean()) < 4 * off.std() / np.sqrt(len(off))
 
 
 def test_scores_tell_the_bias_that_was_made():
