@@ -10,7 +10,10 @@ denoiser gives m = E[x | x_t]. If x given x_t is normal with covariance V, it is
 
 *MomentMatching* (Rozet et al. 2024, arXiv:2405.13712) takes V = sigma_t^2 / alpha_t dm/dx_t, which
 is the true covariance (Tweedie), and solves (1) by conjugate gradients, each of which costs a
-gradient of the denoiser. Exact for a normal prior, whatever its covariance.
+gradient of the denoiser. Exact for a normal prior, whatever its covariance. The derivative of a
+network need be neither symmetric nor positive, and sigma_t^2 / alpha_t makes much of it where
+noise is large: conjugate gradients then diverge. With `prior`, V is that of a normal distribution
+of the spectra, known without a gradient, and the network gives the mean alone.
 
 Both are denoisers, and combine with any sampler.
 
@@ -29,7 +32,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from stargrav.diffusion.denoise import Denoiser
+from stargrav.diffusion.denoise import Denoiser, Prior
 from stargrav.diffusion.sample import Run, leap, scales
 from stargrav.diffusion.schedule import Schedule
 from stargrav.models.blindspot import Prediction, gaussian_product
@@ -74,23 +77,30 @@ class GaussianProduct:
 
 
 class MomentMatching:
-    """E[x | x_t, y] with the covariance that the denoiser itself implies.
+    """E[x | x_t, y] with the covariance that the denoiser itself, or a normal prior, implies.
 
     Args:
-        denoiser: E[x | x_t], differentiable.
+        denoiser: E[x | x_t], differentiable if there is no prior.
         measured: (batch, pixels) y, standardised.
         error: (batch, pixels), in the unit of y, positive.
         iterations: of conjugate gradients; as many as there are directions in which x given x_t
             is less certain than y are enough.
+        prior: normal distribution whose covariance is taken; the denoiser's own if None.
     """
 
     def __init__(
-        self, denoiser: Denoiser, measured: Tensor, error: Tensor, iterations: int = 5
+        self,
+        denoiser: Denoiser,
+        measured: Tensor,
+        error: Tensor,
+        iterations: int = 5,
+        prior: Prior | None = None,
     ) -> None:
         self.denoiser = denoiser
         self.measured = measured
         self.error = error
         self.iterations = iterations
+        self.prior = prior
 
     @property
     def schedule(self) -> Schedule:
@@ -100,11 +110,13 @@ class MomentMatching:
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         """(batch, pixels)."""
         alpha, sigma = (scale.to(x_t) for scale in self.schedule(t))
-        with torch.enable_grad():
-            x_t = x_t.detach().requires_grad_()
+        with torch.set_grad_enabled(self.prior is None):
+            x_t = x_t.detach().requires_grad_(self.prior is None)
             mean = self.denoiser(x_t, t)
 
         def covariance(v: Tensor) -> Tensor:
+            if self.prior is not None:  # its mean is linear in x_t, and its own derivative
+                return sigma**2 / alpha * self.prior(v, alpha, sigma)[0]
             (product,) = torch.autograd.grad(mean, x_t, v, retain_graph=True)
             return sigma**2 / alpha * product
 
