@@ -176,16 +176,17 @@ class Compared:
         seed, where = current().seed, place()
 
         @cache
-        def draws() -> np.ndarray:
+        def drawn() -> tuple[np.ndarray, np.ndarray]:
             told = (*self._conditional, noisy, error, self.draws, seed)
-            return diffused.posterior_draws(*told, steps=self.steps, device=where)
+            draws = diffused.posterior_draws(*told, steps=self.steps, device=where)
+            return draws.mean(axis=1), draws[:, 0].copy()
 
         return {
             "noisy": lambda: noisy,
             "pca": lambda: self._pca.denoise(noisy, error),
             "dncnn": lambda: self._by_dncnn(noisy, error),
-            "ddpm": lambda: draws().mean(axis=1),
-            "draw": lambda: draws()[:, 0],
+            "ddpm": lambda: drawn()[0],
+            "draw": lambda: drawn()[1],
             "at_once": lambda: diffused.at_once(*self._conditional, noisy, error, seed, where),
         }
 

@@ -363,8 +363,25 @@ def snr_thirds(result: Result) -> Figure:
     return figure
 
 
+def kept(result: Result) -> Figure:
+    """What each denoiser leaves of an edited line, a map for each edit."""
+    groups = list(result.table.groupby("edit", sort=False))
+    lines = result.table["line"].nunique()
+    figure = Figure(figsize=(5.2 * len(groups), 2.0 + 0.4 * lines), layout="constrained")
+    axes = figure.subplots(1, len(groups), squeeze=False)[0]
+    for (edit, rows), ax in zip(groups, axes, strict=True):
+        table = rows.pivot(index="line", columns="model", values="kept")
+        table = table.loc[rows["line"].unique(), rows["model"].unique()]
+        names = [line.replace("_", " ") for line in table.index]
+        label = "kept (1 follows the data, 0 what was learnt)"
+        score_map(table.to_numpy(float), names, list(table.columns), label, ax)
+        ax.set_title(edit)
+    return figure
+
+
 FIGURES = {
     "denoised": denoised,
+    "kept": kept,
     "snr_thirds": snr_thirds,
     "depths": line_depths,
     "samples": samples,
