@@ -50,6 +50,24 @@ def test_moment_matching_is_exact_for_any_normal_prior(name):
     assert max(deviations(found, *posterior(COVARIANCE))) < ERRORS
 
 
+@pytest.mark.parametrize("name", ["ancestral", "dpm_solver"])
+def test_matching_with_a_normal_prior_asks_for_no_derivative(name):
+    """Exact with a denoiser that has none to give."""
+
+    class Plain(GaussianDenoiser):
+        def __call__(self, x_t, t):
+            return super().__call__(x_t, t).detach()
+
+    def prior(x_t, alpha, sigma):
+        total = alpha**2 * COVARIANCE + sigma**2 * torch.eye(4).double()
+        return alpha * x_t @ torch.linalg.solve(total, COVARIANCE), None
+
+    generator = torch.Generator().manual_seed(3)
+    denoiser = MomentMatching(Plain(), MEASURED, ERROR, 4, prior)
+    found = sample(denoiser, (N, 4), SAMPLERS[name], generator).double()
+    assert max(deviations(found, *posterior(COVARIANCE))) < ERRORS
+
+
 def test_the_product_of_pixels_misses_what_they_have_in_common():
     """So that the test above is one: here the pixels are not independent."""
     found = guided(

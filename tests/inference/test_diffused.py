@@ -5,6 +5,8 @@ import pytest
 import torch
 from torch import nn
 
+from stargrav.diffusion.guidance import MomentMatching
+from stargrav.diffusion.sample import SAMPLERS
 from stargrav.inference import diffused
 from stargrav.models.gaussian import SpectrumGaussian
 from stargrav.models.unet1d import UNet1d
@@ -66,6 +68,27 @@ def test_each_star_is_told_its_own_spectrum(prior):
     assert draws == pytest.approx(np.stack([noisy, noisy], axis=1), abs=1e-5)
     once = diffused.at_once(network, ("noisy",), noisy, error, 0)
     assert once == pytest.approx(noisy, abs=1e-5)
+
+
+def test_guided_draws_are_of_the_posterior(untrained):
+    """Of a normal distribution it is known; each star has its own spectrum and its own errors."""
+    prior, rng = untrained.prior, np.random.default_rng(2)
+    truth = diffused.gaussian(untrained, STARS, 3)
+    error = (rng.uniform(0.05, 0.4, (STARS, 1)) * np.ones(PIXELS)).astype(np.float32)
+    noisy = (truth + error * rng.standard_normal(error.shape)).astype(np.float32)
+
+    def guide(denoiser, y, sigma):
+        return MomentMatching(denoiser, y, sigma, 4, prior), SAMPLERS["dpm_solver"]
+
+    found = diffused.guided_draws(untrained, guide, noisy, error, 20, 0, steps=40).mean(axis=1)
+    shares = prior.axes.T * (prior.variances - prior.rest) @ prior.axes
+    covariance = float(prior.scale) ** 2 * (shares + prior.rest * torch.eye(PIXELS)).numpy()
+    centre = prior.centre.numpy()
+    gains = [covariance @ np.linalg.inv(covariance + np.diag(each**2)) for each in error]
+    exact = centre + np.einsum("nij,nj->ni", gains, noisy - centre)
+    left = np.stack([np.sqrt(np.diag(covariance - gain @ covariance)) for gain in gains])
+    off = (found - exact) / (left / np.sqrt(20))
+    assert np.sqrt(np.square(off).mean()) == pytest.approx(1, abs=0.25)
 
 
 def test_draws_of_a_star_differ(untrained):

@@ -1,0 +1,55 @@
+"""An edited line is kept by what looks at the data, and not by what knows how lines are."""
+
+import pytest
+
+from stargrav.errors import InputError
+from stargrav.experiments import invented
+from stargrav.experiments.denoisers import Compared
+from stargrav.experiments.spec import FAIL, PASS
+from stargrav.experiments.steps import Bench, bench
+
+SIZES = {"stars": 100, "draws": 1, "steps": 2, "components": 10, "train": 200}
+
+
+def run(inputs, monkeypatch, denoise, least_depth=0.05):
+    """The table where the diffusion model is what `denoise` makes of noisy spectra."""
+    monkeypatch.setattr(
+        Compared, "given", lambda _, noisy, error: {"ddpm": lambda: denoise(noisy)}
+    )
+    with bench(Bench(inputs, 7)):
+        return invented.hallucination.function(**SIZES, least_depth=least_depth)
+
+
+@pytest.mark.parametrize(
+    ("denoise", "expected", "verdict"),
+    [
+        (lambda noisy: noisy, 1.0, PASS),
+        (lambda noisy: (noisy + noisy.mean()) / 2, 0.5, FAIL),
+        (lambda noisy: 0 * noisy + 1, 0.0, FAIL),
+    ],
+    ids=["the data", "half of them", "what it has learnt"],
+)
+def test_what_is_kept_is_what_is_followed(denoise, expected, verdict, inputs, monkeypatch):
+    metrics = run(inputs, monkeypatch, denoise).metrics()
+    kept = {key: found.value for key, found in metrics.items() if key.startswith("kept")}
+    assert {key.split(",")[-1] for key in kept} == {"removed]", "doubled]"}
+    assert list(kept.values()) == pytest.approx([expected] * len(kept), abs=0.06)
+    (criterion,) = invented.hallucination.accept
+    assert criterion.judge(metrics).verdict == verdict
+
+
+def test_edits_are_as_large_as_the_line(inputs, monkeypatch):
+    metrics = run(inputs, monkeypatch, lambda noisy: noisy).metrics()
+    removed, doubled = (
+        metrics[f"true_change[ddpm,Fe_I_7132.9,{edit}]"].value for edit in invented.EDITS
+    )
+    assert removed < -0.05 and doubled == pytest.approx(-removed, rel=0.05)
+
+
+def test_shallow_lines_are_left_out_and_named(inputs, monkeypatch, capsys):
+    table = run(inputs, monkeypatch, lambda noisy: noisy, least_depth=0.1)
+    left, told = {case.labels["line"] for case in table.cases}, capsys.readouterr().out
+    assert "Fe_I_7132.9" in left and "left out" in told
+    assert not any(name.replace("_", " ") in told for name in left)
+    with pytest.raises(InputError, match="a line of depth 0.99"):
+        run(inputs, monkeypatch, lambda noisy: noisy, least_depth=0.99)
