@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from stargrav import models
 from stargrav.data import store
@@ -33,6 +34,7 @@ NEEDS = ("dataset", "denoiser@prior", "denoiser@conditional", "denoiser@dncnn")
 LABELS = ("T_eff", "log_g", "M_H")
 THIRDS = ("low", "middle", "high")  # of the stars, by SNR
 
+Steps = Annotated[int, Field(ge=2, le=10_000)]  # of a sampler
 Denoise = Callable[[], np.ndarray]  # gives (n, pixels) flux of the test stars
 
 

@@ -6,10 +6,9 @@ drew white noise.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 from scipy.stats import ks_2samp
 from sklearn.decomposition import PCA
 
@@ -18,6 +17,7 @@ from stargrav.experiments.denoisers import (
     NEEDS,
     Compared,
     Stars,
+    Steps,
     clean,
     compared,
     place,
@@ -35,8 +35,6 @@ from stargrav.metrics.two_sample import classifier_test, energy_test
 from stargrav.named_lines import strength, within
 
 SHOWN = 5  # spectra of a set in a figure
-
-Steps = Annotated[int, Field(ge=2, le=10_000)]
 
 
 @experiment(

@@ -21,6 +21,7 @@ from stargrav.diffusion.schedule import STEPS
 from stargrav.experiments.denoisers import (
     Compared,
     Stars,
+    Steps,
     clean,
     compared,
     measured,
@@ -33,7 +34,6 @@ from stargrav.experiments.table import Table
 from stargrav.inference import diffused
 from stargrav.models.unet1d import UNet1d
 
-Steps = Annotated[int, Field(ge=2, le=10_000)]
 Strengths = tuple[Annotated[float, Field(gt=0)], ...]
 Means = Callable[[diffused.Guide, tuple[np.ndarray, np.ndarray], int], np.ndarray]
 

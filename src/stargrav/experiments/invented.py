@@ -2,7 +2,8 @@
 
 A model of spectra knows how deep a line is from all the others. Where one line alone is missing,
 or twice as deep, nothing but the data say so: a denoiser that gives the usual line back has
-invented it.
+invented it. What it does is right where all spectra are of the kind that it has learnt, and hides
+from whoever looks at it that this one is not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from stargrav.errors import InputError
-from stargrav.experiments.denoisers import NEEDS, Compared, Stars
+from stargrav.experiments.denoisers import NEEDS, Compared, Stars, Steps
 from stargrav.experiments.spec import Count, at_least, experiment
 from stargrav.experiments.steps import current, over
 from stargrav.experiments.table import Table
@@ -21,7 +22,6 @@ from stargrav.metrics.calibration import average
 from stargrav.metrics.estimate import bootstrap
 from stargrav.named_lines import centre_depth, scaled, within
 
-Steps = Annotated[int, Field(ge=2, le=10_000)]
 EDITS = {"removed": 0.0, "doubled": 2.0}  # factor of a line's depth
 
 

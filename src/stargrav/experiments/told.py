@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
 
 from stargrav import models
 from stargrav.data import store
 from stargrav.data.loader import NoisySpectra
-from stargrav.experiments.denoisers import Stars, conditional, place
+from stargrav.experiments.denoisers import Stars, Steps, conditional, place
 from stargrav.experiments.inputs import Part
 from stargrav.experiments.spec import Count, experiment, more_than
 from stargrav.experiments.steps import current, over, spectra
@@ -25,7 +24,6 @@ from stargrav.models.unet1d import UNet1d
 from stargrav.spectrum import Spectra
 from stargrav.training.plan import Plan
 
-Steps = Annotated[int, Field(ge=2, le=10_000)]
 History = list[Mapping[str, Any]]
 FOLLOWING = {"pixels", "condition"}  # settings of a network that follow from what it is given
 MOST = 20_000  # spectra that the stored network's standardisation and axes were fitted to
