@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from stargrav.plots.regression import density, predicted_true, residuals, running
-from stargrav.plots.scores import bars
+from stargrav.plots.scores import bars, side_by_side
 from stargrav.plots.style import axis_label, save
 from stargrav.plots.training import curves, search
 
@@ -106,3 +106,15 @@ def test_equal_figures_are_equal_files(stars, tmp_path):
     image = (tmp_path / "a.png").read_bytes()
     assert image == (tmp_path / "b.png").read_bytes()
     assert b"matplotlib" not in image.lower()
+
+
+def test_scores_side_by_side_keep_their_order_and_intervals(ax):
+    value = {"a": np.array([1.0, 3.0]), "b": np.array([2.0, -1.0])}
+    scores = {name: (x, x - 0.5, x + 0.25) for name, x in value.items()}
+    side_by_side(("low", "high"), scores, "score", ax)
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["low", "high"]
+    first, second = (part.lines[0].get_xydata() for part in ax.containers)
+    assert (first[:, 1] == value["a"]).all() and (second[:, 1] == value["b"]).all()
+    assert (first[:, 0] < second[:, 0]).all() and second[0, 0] < 0.5 < first[1, 0]
+    bars_of_b = ax.containers[1].lines[2][0].get_segments()
+    assert np.array(bars_of_b)[:, :, 1] == pytest.approx(np.array([[1.5, 2.25], [-1.5, -0.75]]))

@@ -151,13 +151,13 @@ class Compared:
         stars: that they are compared by.
         draws: of the diffusion model for each star.
         steps: of the sampler; its own number if None.
-        components: that `pca` looks for.
+        components: that `pca` looks for, where it is asked.
     """
 
     stars: Stars
     draws: int
     steps: int | None
-    components: int
+    components: int = 100
 
     @property
     def denoisers(self) -> Mapping[str, Denoise]:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from stargrav.experiments.results import Result
 from stargrav.plots.limits import against_magnitude, ranks, sigmas
 from stargrav.plots.regression import error_map, predicted_true, residuals
-from stargrav.plots.scores import against, bars, score_map
+from stargrav.plots.scores import against, bars, score_map, side_by_side
 from stargrav.plots.spectra import depths, overlaid, stacked
 from stargrav.plots.style import COLORS, MUTED, STYLE, axis_label, save
 from stargrav.plots.training import curves, search
@@ -26,8 +26,11 @@ from stargrav.plots.training import curves, search
 RESIDUAL_COLUMNS = ("T_eff", "M_H", "snr")
 RANK_BINS = 20
 INTERVAL = re.compile(r"rmse_(\w+)_(\d+)_(\d+)")
-MISSED = ("mse", "bias_T_eff", "bias_log_g", "bias_M_H")
-MISSED_MSE = "mean square error (noise's variance)"
+MISSED = {
+    "mse": "mean square error (noise's variance)",
+    "mse_once": "mean square error, asked once",
+    **{f"bias_{label}": axis_label(label, "bias of") for label in ("T_eff", "log_g", "M_H")},
+}
 R2 = ("r2", "r2_low", "r2_high")
 R2_LABEL = r"$R^2$ on the test stars"
 
@@ -341,6 +344,8 @@ def denoised(result: Result) -> Figure:
     for (case, rows), ax in zip(groups, axes, strict=True):
         flux = {name: rows[name].to_numpy(float) for name in ("noisy", "denoised", "clean")}
         overlaid(rows["wave"].to_numpy(float), flux, ax)
+        low, high = flux["clean"].min(), flux["clean"].max()
+        ax.set_ylim(2 * low - high, 2 * high - low)  # noise reaches farther and hides the lines
         ax.set_title(case.split(",")[0])
         ax.label_outer()
     return figure
@@ -349,17 +354,20 @@ def denoised(result: Result) -> Figure:
 def snr_thirds(result: Result) -> Figure:
     """What is missed of spectra and of labels, in each third of the stars by SNR."""
     table = result.table[result.table["stars"] != "all"]
-    first = result.summary["axes"][0]
+    groups = list(table.groupby(result.summary["axes"][0], sort=False))
+    places = [f"{row.stars}\n(SNR {row.snr:.1f})" for row in groups[0][1].itertuples()]
     names = [name for name in MISSED if name in table]
-    figure = Figure(figsize=(4.0 * len(names), 3.8), layout="constrained")
-    for name, ax in zip(names, figure.subplots(1, len(names), squeeze=False)[0], strict=True):
-        curves = {
+    figure = Figure(figsize=(1.2 + 3.6 * len(names), 3.8), layout="constrained")
+    axes = figure.subplots(1, len(names), squeeze=False)[0]
+    for name, ax in zip(names, axes, strict=True):
+        scores = {
             key: tuple(rows[f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
-            for key, rows in table.groupby(first, sort=False)
+            for key, rows in groups
         }
-        snr = next(rows for _, rows in table.groupby(first))["snr"].to_numpy(float)
-        what = axis_label(name.removeprefix("bias_"), "bias of") if "bias" in name else MISSED_MSE
-        against(snr, curves, "SNR of a pixel (median of a third)", what, ax)
+        side_by_side(places, scores, MISSED[name], ax)
+        if name.startswith("mse"):
+            ax.set_yscale("log")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     return figure
 
 

@@ -76,7 +76,7 @@ def dps(
     spread = network.prior.pixel_variance
     product = partial(guidance.GaussianProduct, variance=spread)
     matched = partial(guidance.MomentMatching, iterations=iterations, prior=network.prior)
-    others = Compared(chosen, draws, steps, components=1).denoisers
+    others = Compared(chosen, draws, steps).denoisers
     makers = {
         **{name: others[name] for name in ("noisy", "ddpm")},
         "dps": lambda: means(followed(best), chosen.measured, dps_steps),

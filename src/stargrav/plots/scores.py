@@ -88,6 +88,33 @@ def against(
     return ax
 
 
+def side_by_side(
+    places: Sequence[str],
+    scores: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    ylabel: str,
+    ax: Axes,
+) -> Axes:
+    """Scores with their intervals, the points of a place beside each other.
+
+    Args:
+        places: (n,) names, from left to right.
+        scores: name -> score (n,), lower and upper end of its interval (n,).
+        ylabel: name of the score.
+        ax: drawn into.
+    """
+    place = np.arange(len(places))
+    for number, (name, (value, low, high)) in enumerate(scores.items()):
+        aside = 0.7 * (number - (len(scores) - 1) / 2) / len(scores)
+        ax.errorbar(
+            place + aside, value, yerr=np.clip([value - low, high - value], 0, None), fmt="o",
+            markersize=4, capsize=2.5, color=COLORS[number % len(COLORS)], label=name,
+        )  # fmt: skip
+    ax.axhline(0, color=MUTED, linewidth=0.8)
+    ax.set_xticks(place, places)
+    ax.set(ylabel=ylabel)
+    return ax
+
+
 def score_map(
     values: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str, ax: Axes
 ) -> Axes:
