@@ -62,7 +62,7 @@ NEUTRAL = {
     *("data.room", "data.validate", "training.device", "physics.grid"),
     *("models", "models.heads", "models.probes", "models.student", "models.towers"),
     *("models.spectral", "models.channels", "models.vit", "models.answers"),
-    *("models.dncnn", "models.gaussian", "models.unet1d"),
+    *("models.dncnn", "models.flow", "models.gaussian", "models.unet1d"),
     *("experiments", "experiments.present"),
 }
 

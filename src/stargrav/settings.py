@@ -183,6 +183,26 @@ class Diffusion(Section):
     dncnn_learning_rate: Rate = 1e-3
 
 
+class Posteriors(Section):
+    """Draws from posteriors of test stars, and the networks that they come from."""
+
+    stars: Positive = 1_000
+    sampled_stars: Positive = 1_000  # of those, as many as spectra are drawn for
+    draws: Annotated[int, Field(ge=2, le=10_000)] = 100
+    steps: Annotated[int, Field(ge=2, le=10_000)] = 20  # of the sampler of spectra
+    points: Annotated[int, Field(ge=2**8, le=2**20)] = 2**16  # of the exact integral
+    reader_noise: Annotated[float, Field(gt=0, le=1)] = 0.1
+    components: Positive = 64
+    transforms: Annotated[int, Field(ge=1, le=20)] = 3
+    widths: tuple[Positive, ...] = (128, 128)
+    bins: Annotated[int, Field(ge=2, le=64)] = 8
+    spectra: Positive = 100_000
+    epochs: Positive = 100
+    patience: Positive = 20
+    batch_size: Positive = 256
+    learning_rate: Rate = 1e-3
+
+
 class Settings(Section):
     """All settings of one pipeline: what params.yaml and the command line resolve to."""
 
@@ -199,6 +219,7 @@ class Settings(Section):
     survey: Survey = Survey()
     vit: Vit = Vit()
     diffusion: Diffusion = Diffusion()
+    posteriors: Posteriors = Posteriors()
     experiments: dict[str, dict[str, Any]] = {}
 
     def pipeline(self) -> dict[str, Any]:

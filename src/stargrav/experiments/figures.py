@@ -128,6 +128,39 @@ def rank_histogram(result: Result) -> Figure:
     return figure
 
 
+def pit(result: Result) -> Figure:
+    """Where the true log g lies in each posterior."""
+    found = result.predictions[result.predictions["target"] == "log_g"]
+    groups = list(found.groupby("case", sort=False))
+    figure = Figure(figsize=(4.4 * len(groups), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(groups), squeeze=False)[0]
+    for (case, rows), ax in zip(groups, axes, strict=True):
+        counts = np.histogram(rows["rank"], bins=RANK_BINS, range=(0, 1))[0]
+        ranks(counts, len(rows), ax)
+        ax.set_title(case.split(",")[0])
+    return figure
+
+
+def coverages(result: Result) -> Figure:
+    """Share of the stars whose log g lies in its interval, by third of the SNR."""
+    rows = result.table[(result.table["label"] == "log_g") & (result.table["snr"] != "all")]
+    figure = Figure(figsize=(8.4, 3.8), layout="constrained")
+    for percent, ax in zip((68, 95), figure.subplots(1, 2), strict=True):
+        name = f"coverage_{percent}"
+        ends = [name, f"{name}_low", f"{name}_high"]
+        curves = {
+            posterior: tuple(own[end].to_numpy(float) for end in ends)
+            for posterior, own in rows.groupby("posterior", sort=False)
+        }
+        thirds = list(dict.fromkeys(rows["snr"]))
+        label = f"share within the {percent} % interval"
+        against(np.arange(len(thirds)), curves, "SNR", label, ax)
+        ax.axhspan(0.9 * percent / 100, min(1, 1.1 * percent / 100), color=MUTED, alpha=0.15)
+        ax.set_xticks(range(len(thirds)), thirds)
+        ax.set_ylim(min(0.5, rows[ends[1]].astype(float).min()), 1.01)
+    return figure
+
+
 def sigma_snr(result: Result) -> Figure:
     """Standard deviation of the posterior and Cramer-Rao bound against SNR, every case."""
     found = result.predictions
@@ -360,6 +393,8 @@ FIGURES = {
     "predicted": predicted,
     "limit_magnitude": limit_magnitude,
     "ranks": rank_histogram,
+    "pit": pit,
+    "coverages": coverages,
     "sigma_snr": sigma_snr,
     "receptive_field": receptive_field,
     "residual": residual,
