@@ -15,7 +15,7 @@ from stargrav.errors import InputError
 from stargrav.experiments import run as runner
 from stargrav.experiments.inputs import Inputs, Parts
 from stargrav.experiments.results import Result
-from stargrav.experiments.run import find_runs, log_reused, run
+from stargrav.experiments.run import find_runs, log_reused, log_stage, run
 from stargrav.experiments.spec import at_least, experiment
 from stargrav.experiments.steps import Mlp, fit, latents, over, score
 from stargrav.experiments.table import Table
@@ -115,6 +115,18 @@ def test_epochs_and_cases_are_told(done, store):
     assert len(table["data"]) == 2
     figures = {f.path for f in client.list_artifacts(logged.info.run_id, "figures")}
     assert figures == {"figures/losses.png"}
+
+
+def test_a_stage_shows_its_epochs_and_its_figures(store, tmp_path):
+    (tmp_path / "history.csv").write_text("epoch,valid_loss\n1,0.5\n2,0.4\n")
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "epoch_002.png").write_bytes(b"a figure")
+    log_stage("denoiser@prior", tmp_path, SETTINGS, HASHES, False, store)
+    client, logged = latest(store, stage="denoiser@prior")
+    losses = client.get_metric_history(logged.info.run_id, "valid_loss")
+    assert [(metric.step, metric.value) for metric in losses] == [(1, 0.5), (2, 0.4)]
+    figures = [f.path for f in client.list_artifacts(logged.info.run_id, "samples")]
+    assert figures == ["samples/epoch_002.png"]
 
 
 def test_verdict_and_criteria(done):

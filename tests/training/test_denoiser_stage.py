@@ -37,11 +37,47 @@ def test_a_network_is_stored_with_what_it_was_told(kind, splits, tmp_path):
     assert facts["told"] == (["noisy", "error"] if kind == "conditional" else [])
     if kind == "dncnn":
         assert network.config["depth"] == 2
+        assert not (tmp_path / denoiser.SAMPLES).exists()
     else:
         assert network.config["pixels"] == PIXELS
         assert network.config["condition"] == len(facts["told"])
         clean = splits["train"].flux[:, -PIXELS:].mean(0)
         assert network.prior.centre.numpy() == pytest.approx(clean, abs=0.1)
+
+
+class Killed(Exception):
+    pass
+
+
+def test_samples_are_drawn_as_training_goes_on_whatever_interrupts_it(
+    splits, tmp_path, monkeypatch
+):
+    sizes = {"channels": (8, 16), "heads": 2}
+    chosen = Diffusion(pixels=PIXELS, spectra=64, epochs=5, batch_size=32, **sizes)
+    monkeypatch.setattr(denoiser, "EVERY", 2)
+    denoiser.write(tmp_path / "whole", "prior", splits, chosen, accelerator="cpu")
+    draw, drawn = denoiser.draw, []
+
+    def drawing(*given):
+        drawn.append(given)
+        if len(drawn) == 2:  # after the fourth epoch, before it is kept
+            raise Killed
+        draw(*given)
+
+    monkeypatch.setattr(denoiser, "draw", drawing)
+    (tmp_path / "again").mkdir()
+    how = {"accelerator": "cpu", "scratch": tmp_path / "scratch"}
+    with pytest.raises(Killed):
+        denoiser.write(tmp_path / "again", "prior", splits, chosen, **how)
+    assert not list((tmp_path / "again").iterdir())
+    denoiser.write(tmp_path / "again", "prior", splits, chosen, **how)
+    kept = pd.read_csv(tmp_path / "again" / denoiser.HISTORY)["valid_loss"].argmin() + 1
+    figures = {
+        path.name: path.read_bytes() for path in (tmp_path / "whole" / denoiser.SAMPLES).iterdir()
+    }
+    assert figures.keys() == {f"epoch_{epoch:03d}.png" for epoch in (2, 4, kept)}
+    for name, shown in figures.items():
+        assert (tmp_path / "again" / denoiser.SAMPLES / name).read_bytes() == shown
 
 
 def test_the_reddest_pixels_are_the_last(splits):

@@ -5,20 +5,28 @@ conditional   one of clean spectra given the noisy one and its error
 dncnn         the baseline, which answers at once (`models.dncnn`)
 
 They see the reddest pixels of the arm, or all of it. The settings of the training are stored with
-each: a variant is trained as it was, but for what it changes.
+each: a variant is trained as it was, but for what it changes. Beside a diffusion model lie figures
+of its samples, one for every tenth epoch and one for the epoch that is kept.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib as mpl
+import numpy as np
 import torch
+from matplotlib.figure import Figure
+from torch import Tensor
 
 from stargrav import models
 from stargrav.data.loader import NoisySpectra
 from stargrav.data.splits import sampled_rows
+from stargrav.plots.spectra import stacked
+from stargrav.plots.style import COLORS, STYLE, save
 from stargrav.settings import Diffusion
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
@@ -28,6 +36,8 @@ from stargrav.training.dncnn import train_dncnn
 from stargrav.training.plan import Plan
 
 HISTORY = "history.csv"
+SAMPLES = "samples"  # folder of the figures
+EVERY = 10  # epochs
 SIZES = {"prediction", "axes", "channels", "kernel", "stride", "heads"}  # of the U-Net
 TOLD = {"prior": (), "conditional": ("noisy", "error")}
 MOST = 20_000  # spectra that the standardisation and the principal axes are fitted to
@@ -90,6 +100,12 @@ def write(
         sizes, rate = chosen.dncnn.model_dump(), chosen.dncnn_learning_rate
         network, history = train_dncnn(batches, checks, sizes, plan, rate, scratch)
     else:
+        seen = (scratch or out) / SAMPLES  # those of the epochs before an interruption, too
+        seen.mkdir(parents=True, exist_ok=True)
+
+        def watch(epoch: int, samples: Tensor) -> None:
+            draw(train.wave, samples, f"{kind}, epoch {epoch}", seen / f"epoch_{epoch:03d}.png")
+
         network, history = train_diffusion(
             batches,
             checks,
@@ -99,8 +115,12 @@ def write(
             told=TOLD[kind],
             learning_rate=chosen.learning_rate,
             decay=chosen.decay,
+            watch=watch,
+            every=EVERY,
             folder=scratch,
         )
+        if scratch is not None:
+            shutil.copytree(seen, out / SAMPLES)
     models.save(network, out, told=list(TOLD.get(kind, ())), **chosen.model_dump(exclude=SIZES))
     history.drop(columns="seconds").to_csv(out / HISTORY, index=False)
 
@@ -111,3 +131,12 @@ def reddest(spectra: Spectra, pixels: int | None) -> Spectra:
         return spectra
     flux, error = spectra.flux[:, -pixels:], spectra.error[:, -pixels:]
     return replace(spectra, wave=spectra.wave[-pixels:], flux=flux, error=error)
+
+
+def draw(wave: np.ndarray, samples: Tensor, title: str, path: Path) -> None:
+    """Draw samples (n, pixels), flux at `wave` (pixels,) [A], one above the other."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.2, 7.0), layout="constrained")
+        stacked(wave, samples.numpy(), COLORS[0], figure.subplots())
+        figure.suptitle(title, x=0.01, ha="left")
+    save(figure, path)
