@@ -179,6 +179,7 @@ class Diffusion(Section):
     clip: Annotated[float, Field(gt=0)] = 1.0
     patience: Positive = 20
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    pairs: Annotated[str, Field(min_length=1)] | None = None  # folder of LAMOST visits
     dncnn: Dncnn = Dncnn()
     dncnn_learning_rate: Rate = 1e-3
 

@@ -1,10 +1,15 @@
 """Networks of programme `diffusion` see the reddest pixels, and are stored with their terms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from lamost_files import CLEAN, WAVE
+from lamost_files import write as write_visit
 
 from stargrav import models
+from stargrav.errors import InputError
 from stargrav.labels import LABELS
 from stargrav.settings import Diffusion, Dncnn
 from stargrav.spectrum import Spectra
@@ -43,6 +48,31 @@ def test_a_network_is_stored_with_what_it_was_told(kind, splits, tmp_path):
         assert network.config["condition"] == len(facts["told"])
         clean = splits["train"].flux[:, -PIXELS:].mean(0)
         assert network.prior.centre.numpy() == pytest.approx(clean, abs=0.1)
+
+
+def test_pairs_of_visits_take_the_place_of_simulated_noise(splits, tmp_path):
+    folder = tmp_path / "lamost"
+    for number in range(8):
+        for snr, layout in ((5.0, "image"), (50.0, "table")):
+            path, star = folder / f"{number}{layout}.fits", f"LAMOST J{number}"
+            write_visit(path, layout, star, snr, number)
+    splits = {
+        name: replace(spectra, wave=np.linspace(7200, 7400, 2 * PIXELS))
+        for name, spectra in splits.items()
+    }
+    sizes = {"channels": (8, 16), "heads": 2, "dncnn": Dncnn(depth=2, channels=4)}
+    how = {"pixels": PIXELS, "epochs": 1, "batch_size": 4, "pairs": str(folder), **sizes}
+    for kind in ("prior", "conditional", "dncnn"):
+        out = tmp_path / kind
+        out.mkdir()
+        denoiser.write(out, kind, splits, Diffusion(**how), accelerator="cpu")
+        facts = models.read_config(out)["facts"]
+        assert facts.get("pairs") == (None if kind == "prior" else str(folder))
+    line = np.linspace(7200, 7400, 2 * PIXELS)[-PIXELS:]
+    seen = models.load(tmp_path / "conditional").prior.centre.numpy()
+    assert np.corrcoef(seen, np.interp(line, WAVE, CLEAN))[0, 1] > 0.95
+    with pytest.raises(InputError, match="more than 64"):
+        denoiser.write(out, "dncnn", splits, Diffusion(axes=64, **how), accelerator="cpu")
 
 
 class Killed(Exception):

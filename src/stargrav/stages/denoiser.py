@@ -7,6 +7,11 @@ dncnn         the baseline, which answers at once (`models.dncnn`)
 They see the reddest pixels of the arm, or all of it. The settings of the training are stored with
 each: a variant is trained as it was, but for what it changes. Beside a diffusion model lie figures
 of its samples, one for every tenth epoch and one for the epoch that is kept.
+
+With `diffusion.pairs`, a folder of LAMOST spectra, `conditional` and `dncnn` learn from pairs of
+visits on the same wavelengths instead (`training.pairs`, which says what that is worth); `prior`
+stays with simulated spectra, since no visit is clean. The folder is known by its name, not by what
+is in it.
 """
 
 from __future__ import annotations
@@ -25,14 +30,17 @@ from torch import Tensor
 from stargrav import models
 from stargrav.data.loader import NoisySpectra
 from stargrav.data.splits import sampled_rows
+from stargrav.errors import InputError
 from stargrav.plots.spectra import stacked
 from stargrav.plots.style import COLORS, STYLE, save
 from stargrav.settings import Diffusion
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
+from stargrav.training.batches import Batches
 from stargrav.training.device import device
 from stargrav.training.diffusion import train_diffusion
 from stargrav.training.dncnn import train_dncnn
+from stargrav.training.pairs import paired_batches
 from stargrav.training.plan import Plan
 
 HISTORY = "history.csv"
@@ -72,19 +80,11 @@ def write(
         accelerator: for training: auto, cpu or gpu.
         scratch: a folder that outlives an interruption.
     """
+    if kind == "prior":
+        chosen = chosen.model_copy(update={"pairs": None})
     place = device(accelerator)
     train, valid = (reddest(spectra[name], chosen.pixels) for name in ("train", "valid"))
-    rows = sampled_rows(len(train), chosen.spectra, seed)
-    batches = NoisySpectra(
-        train,
-        chosen.batch_size,
-        noise_level=1.0,
-        rows=rows,
-        shuffle=True,
-        generator=torch.Generator(place),
-        device=place,
-    )
-    checks = NoisySpectra(valid, chosen.batch_size, noise_level=1.0, seed=seed, device=place)
+    batches, checks, clean = _batches(train, valid, chosen, seed, place)
     plan = Plan(
         epochs=chosen.epochs,
         schedule="cosine",
@@ -109,7 +109,7 @@ def write(
         network, history = train_diffusion(
             batches,
             checks,
-            torch.from_numpy(train.flux[rows[:MOST]]),
+            clean,
             chosen.model_dump(include=SIZES),
             plan,
             told=TOLD[kind],
@@ -121,8 +121,33 @@ def write(
         )
         if scratch is not None:
             shutil.copytree(seen, out / SAMPLES)
-    models.save(network, out, told=list(TOLD.get(kind, ())), **chosen.model_dump(exclude=SIZES))
+    facts = chosen.model_dump(exclude=SIZES if chosen.pairs else {*SIZES, "pairs"})
+    models.save(network, out, told=list(TOLD.get(kind, ())), **facts)
     history.drop(columns="seconds").to_csv(out / HISTORY, index=False)
+
+
+def _batches(
+    train: Spectra, valid: Spectra, chosen: Diffusion, seed: int, place: torch.device
+) -> tuple[Batches, Batches, Tensor]:
+    """Batches for training and validation, and spectra that stand for clean ones."""
+    size = chosen.batch_size
+    if chosen.pairs is not None:
+        pairs = paired_batches(Path(chosen.pairs), train.wave, size, chosen.spectra, seed)
+        clean = pairs[0].tensors["flux"]
+        if len(clean) <= chosen.axes:
+            found, expected = (
+                f"{len(clean)} to train on",
+                f"more than {chosen.axes} (diffusion.axes)",
+            )
+            raise InputError(chosen.pairs, "pairs", found, expected)
+        return *pairs, clean[sampled_rows(len(clean), MOST, seed)]
+    rows = sampled_rows(len(train), chosen.spectra, seed)
+    order = torch.Generator(place)
+    return (
+        NoisySpectra(train, size, 1.0, rows, shuffle=True, generator=order, device=place),
+        NoisySpectra(valid, size, 1.0, seed=seed, device=place),
+        torch.from_numpy(train.flux[rows[:MOST]]),
+    )
 
 
 def reddest(spectra: Spectra, pixels: int | None) -> Spectra:
