@@ -7,6 +7,7 @@ are drawn by `plots`, which knows arrays only.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 from stargrav.experiments.results import Result
 from stargrav.plots.limits import against_magnitude, ranks, sigmas
 from stargrav.plots.regression import error_map, predicted_true, residuals
-from stargrav.plots.scores import against, bars, score_map
+from stargrav.plots.scores import against, bars, costs, score_map
 from stargrav.plots.spectra import depths, overlaid, stacked
 from stargrav.plots.style import COLORS, MUTED, STYLE, axis_label, save
 from stargrav.plots.training import curves, search
@@ -27,6 +28,7 @@ RESIDUAL_COLUMNS = ("T_eff", "M_H", "snr")
 RANK_BINS = 20
 INTERVAL = re.compile(r"rmse_(\w+)_(\d+)_(\d+)")
 R2 = ("r2", "r2_low", "r2_high")
+STARS_LABEL = "labelled stars"
 R2_LABEL = r"$R^2$ on the test stars"
 
 
@@ -242,12 +244,36 @@ def shift(result: Result) -> Figure:
 
 
 def sizes(result: Result) -> Figure:
-    """R2 of each input, or each model, against the number of labelled stars."""
+    """R2 of each input, or each model, against the number of labelled stars; where it is known how
+    many are enough, a ring stands there."""
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
-    ax = figure.subplots()
-    _curves(result, "n_train", "labelled stars", ax)
-    ax.set_xscale("log")
+    _sizes(result, figure.subplots())
     return figure
+
+
+def draw_times(result: Result, seconds: Mapping[str, float], path: Path) -> None:
+    """Draw `sizes` beside the seconds that each case took.
+
+    No part of a stored result, whose bytes do not change from run to run.
+
+    Args:
+        result: as stored, with numbers of training stars.
+        seconds: case -> time that it took.
+        path: PNG to be written.
+    """
+    axes = result.summary["axes"]
+    cases = result.table[axes].agg(",".join, axis=1)
+    table = result.table.assign(seconds=[seconds[case] for case in cases])
+    groups = table.astype({"n_train": float}).groupby(axes[0], sort=False)
+    took = {name: rows["seconds"].to_numpy(float) for name, rows in groups}
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10.4, 3.8), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        _sizes(result, left)
+        stars = next(iter(groups))[1]["n_train"].to_numpy()
+        costs(stars, took, STARS_LABEL, "seconds in this run", right)
+        figure.suptitle(_title(result), x=0.01, ha="left")
+    save(figure, path)
 
 
 def trials(result: Result) -> Figure:
@@ -404,7 +430,22 @@ FIGURES = {
 }
 
 
-def _curves(result: Result, column: str, xlabel: str, ax: Axes) -> None:
+def _sizes(result: Result, ax: Axes) -> None:
+    first, table = result.summary["axes"][0], result.table
+    enough = table.groupby(first)["enough"].first().astype(float) if "enough" in table else {}
+    _curves(result, "n_train", STARS_LABEL, ax, dict(enough))
+    ax.set_xscale("log")
+    if len(enough):
+        ax.set_title("rings: enough, within .01 of the largest")
+
+
+def _curves(
+    result: Result,
+    column: str,
+    xlabel: str,
+    ax: Axes,
+    marked: Mapping[str, float] | None = None,
+) -> None:
     """R2 against a column, a line for each value of the first axis."""
     first = result.summary["axes"][0]
     groups = result.table.astype({column: float}).groupby(first, sort=False)
@@ -412,7 +453,7 @@ def _curves(result: Result, column: str, xlabel: str, ax: Axes) -> None:
         name: tuple(rows[each].clip(lower=-0.5).to_numpy(float) for each in R2)
         for name, rows in groups
     }
-    against(next(iter(groups))[1][column].to_numpy(), curves, xlabel, R2_LABEL, ax)
+    against(next(iter(groups))[1][column].to_numpy(), curves, xlabel, R2_LABEL, ax, marked)
 
 
 def _served(result: Result) -> pd.DataFrame:

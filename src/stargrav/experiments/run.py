@@ -304,6 +304,10 @@ def _log(
             mlflow.log_artifact(str(path), "result")
     for path in result.figures:
         mlflow.log_artifact(str(path), "figures")
+    if seconds is not None and "sizes" in experiment.figures:
+        with tempfile.TemporaryDirectory() as folder:
+            figures.draw_times(result, seconds, Path(folder) / "seconds.png")
+            mlflow.log_artifacts(folder, "figures")
     if len(result.table) > 1:
         for row in result.table.to_dict("records"):
             _log_case(result, row, seconds or {})
