@@ -167,6 +167,16 @@ def test_a_stored_result_is_shown_again(done, inputs, store, capsys):
     assert "verdict: fail" in shown and "r2 published" in shown
 
 
+def test_figures_of_what_it_reads_are_shown_with_it(done, inputs, store, tmp_path):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "epoch_010.png").write_bytes(b"a figure")
+    drawn = replace(inputs, folders={**inputs.folders, "latents@base": tmp_path})
+    log_reused(toy, done.folder, drawn, SETTINGS, HASHES, store)
+    client, logged = latest(store, experiment="toy")
+    found = client.list_artifacts(logged.info.run_id, "figures/latents-base/samples")
+    assert [f.path for f in found] == ["figures/latents-base/samples/epoch_010.png"]
+
+
 def test_a_run_that_mlflow_started_is_adopted(done, inputs, store, monkeypatch, tmp_path):
     """`mlflow run` passes its run on, with -P values logged as text under their own names."""
     client = MlflowClient(store)
