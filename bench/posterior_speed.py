@@ -51,8 +51,7 @@ def main() -> None:
     count, generator = len(noisy), torch.Generator().manual_seed(0)
 
     def drawn(rows: slice) -> None:
-        features = flow.features((noisy / error)[rows, -pixels:])
-        flow.draw(features, asked.draws, generator)
+        flow.draw(flow.told(noisy[rows, -pixels:], error[rows, -pixels:]), asked.draws, generator)
 
     drawn(slice(0, 1))
     alone = seconds(lambda: [drawn(slice(i, i + 1)) for i in range(count)]) / count

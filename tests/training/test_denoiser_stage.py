@@ -111,8 +111,8 @@ def test_samples_are_drawn_as_training_goes_on_whatever_interrupts_it(
 
 
 def test_the_reddest_pixels_are_the_last(splits):
-    cut = denoiser.reddest(splits["valid"], 10)
+    cut = splits["valid"].reddest(10)
     assert (cut.wave == splits["valid"].wave[-10:]).all()
     assert (cut.flux == splits["valid"].flux[:, -10:]).all()
     assert cut.error.shape == cut.flux.shape
-    assert denoiser.reddest(splits["valid"], None) is splits["valid"]
+    assert splits["valid"].reddest(None) is splits["valid"]

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -83,7 +82,7 @@ def write(
     if kind == "prior":
         chosen = chosen.model_copy(update={"pairs": None})
     place = device(accelerator)
-    train, valid = (reddest(spectra[name], chosen.pixels) for name in ("train", "valid"))
+    train, valid = (spectra[name].reddest(chosen.pixels) for name in ("train", "valid"))
     batches, checks, clean = _batches(train, valid, chosen, seed, place)
     plan = Plan(
         epochs=chosen.epochs,
@@ -148,14 +147,6 @@ def _batches(
         NoisySpectra(valid, size, 1.0, seed=seed, device=place),
         torch.from_numpy(train.flux[rows[:MOST]]),
     )
-
-
-def reddest(spectra: Spectra, pixels: int | None) -> Spectra:
-    """The reddest pixels of spectra, all of them if None."""
-    if pixels is None:
-        return spectra
-    flux, error = spectra.flux[:, -pixels:], spectra.error[:, -pixels:]
-    return replace(spectra, wave=spectra.wave[-pixels:], flux=flux, error=error)
 
 
 def draw(wave: np.ndarray, samples: Tensor, title: str, path: Path) -> None:

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from stargrav import models
-from stargrav.data.loader import Clean
+from stargrav.data.loader import Clean, NoisySpectra
 from stargrav.data.sources import open_source
 from stargrav.data.splits import SPLITS, sampled_rows
 from stargrav.inference import diffused
@@ -40,6 +39,7 @@ from stargrav.training.redrawn import FreshNoise
 HISTORY = "history.csv"
 SIZES = {"components", "transforms", "widths", "bins"}  # of the flow
 BLIND = 1e3  # error of pixels that are not seen, in units of their own: all components stay known
+MOST = 20_000  # spectra that components and scales are found from
 _READ = 1024  # spectra read at a time
 _STARS = 32  # that are drawn for together, and kept through an interruption
 
@@ -107,11 +107,16 @@ def amortized(
     scratch: Path | None = None,
 ) -> None:
     """Posteriors by a flow, which is trained first and stored; arguments as for the others."""
-    labels = varying(spectra)
-    rows = {name: np.arange(len(each)) for name, each in spectra.items()}
-    rows["train"] = sampled_rows(len(spectra["train"]), chosen.spectra, seed)
-    rows["test"] = rows["test"][: chosen.stars]
-    seen = {name: _whitened(spectra[name], rows[name], pixels, labels, seed) for name in rows}
+    labels, place = varying(spectra), device(accelerator)
+    seen = {name: each.reddest(pixels) for name, each in spectra.items()}
+    rows = sampled_rows(len(seen["train"]), chosen.spectra, seed)
+    drawn = torch.Generator(place)
+    common = {"noise_level": 1.0, "device": place, "error": "noiseless"}
+    batches = NoisySpectra(
+        seen["train"], chosen.batch_size, rows=rows, shuffle=True, generator=drawn, **common
+    )
+    checks = NoisySpectra(seen["valid"], _READ, seed=seed, **common)
+    known = NoisySpectra(seen["train"], MOST, rows=rows[:MOST], seed=seed, **common)
     plan = Plan(
         epochs=chosen.epochs,
         schedule="cosine",
@@ -123,20 +128,22 @@ def amortized(
         progress="posterior",
     )
     flow, history = train_flow(
-        seen["train"],
-        seen["valid"],
+        batches,
+        checks,
+        {name: values.cpu() for name, values in next(iter(known)).items()},
         chosen.model_dump(include=SIZES),
         plan,
+        [LABELS.index(name) for name in labels],
         learning_rate=chosen.learning_rate,
-        batch_size=chosen.batch_size,
         folder=scratch,
     )
     models.save(flow, out, labels=list(labels))
     history.drop(columns="seconds").to_csv(out / HISTORY, index=False)
-    place = device(accelerator)
-    features = flow.to(place).features(seen["test"]["noisy"].to(place))
+    rows = np.arange(min(chosen.stars, len(spectra["test"])))
+    flow, clean = flow.to(place), Clean(spectra["test"], place, "noiseless")
+    told = flow.told(*(x[:, -pixels:] for x in noisy_draw(clean, rows, 1.0, seed)))
     generator = torch.Generator(place).manual_seed(seed)
-    write_draws(out, flow.draw(features, chosen.draws, generator).cpu().numpy(), labels, pixels)
+    write_draws(out, flow.draw(told, chosen.draws, generator).cpu().numpy(), labels, pixels)
 
 
 def sampled(
@@ -242,19 +249,3 @@ def _reader(
         fresh=FreshNoise(torch.from_numpy(clean), truth, chosen.reader_noise, chosen.batch_size),
     )
     return _Reader(unit, family, head)
-
-
-def _whitened(
-    spectra: Spectra, rows: np.ndarray, pixels: int, labels: tuple[str, ...], seed: int
-) -> dict[str, Tensor]:
-    """Flux / error (n, pixels), `clean` and `noisy`, and the labels (n, k) of some stars."""
-    clean = Clean(spectra, error="noiseless")
-    found = {name: torch.empty(len(rows), pixels) for name in ("clean", "noisy")}
-    for start in range(0, len(rows), _READ):
-        part = slice(start, start + _READ)
-        flux, error, _ = clean(rows[part])
-        noisy, _ = noisy_draw(clean, rows[part], 1.0, seed)
-        found["clean"][part] = (flux / error)[:, -pixels:]
-        found["noisy"][part] = (noisy / error)[:, -pixels:]
-    columns = [LABELS.index(name) for name in labels]
-    return {**found, "labels": torch.tensor(spectra.labels[rows][:, columns])}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,29 @@ import torch
 from torch import Tensor
 
 from stargrav.models.flow import PosteriorFlow
-from stargrav.training.batches import TensorBatches
+from stargrav.training.batches import Batches
 from stargrav.training.fit import fit
 from stargrav.training.plan import Plan
-from stargrav.training.redrawn import FreshNoise
 from stargrav.training.tasks import Batch, Task
 
 
 class FlowTask(Task):
-    """Training on batches of features x and labels y; AdamW (Loshchilov & Hutter 2019)."""
+    """Training on batches of noisy, error and labels; AdamW (Loshchilov & Hutter 2019).
+
+    Args:
+        model: the flow.
+        learning_rate: of AdamW.
+        columns: of the batches' labels that the flow is about.
+    """
+
+    def __init__(self, model: PosteriorFlow, learning_rate: float, columns: Sequence[int]) -> None:
+        super().__init__(model, learning_rate)
+        self.columns = list(columns)
 
     def loss(self, batch: Batch) -> Tensor:
-        """Mean of -log p(z | x), in nats; that of the prior is 1.42 for each label."""
-        return -self.model.log_prob(batch["y"], batch["x"]).mean()
+        """Mean of -log p(z | what is told), in nats; that of the prior is 1.42 for each label."""
+        told = self.model.told(batch["noisy"], batch["error"])
+        return -self.model.log_prob(batch["labels"][:, self.columns], told).mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW."""
@@ -31,40 +41,40 @@ class FlowTask(Task):
 
 
 def train_flow(
-    train: Mapping[str, Tensor],
-    valid: Mapping[str, Tensor],
+    train: Batches,
+    valid: Batches,
+    known: Mapping[str, Tensor],
     sizes: Mapping[str, Any],
     plan: Plan,
+    columns: Sequence[int],
     learning_rate: float = 1e-3,
-    batch_size: int = 256,
     folder: Path | None = None,
     identity: Mapping[str, Any] | None = None,
 ) -> tuple[PosteriorFlow, pd.DataFrame]:
     """Build and train a posterior.
 
     Args:
-        train: `clean` and `noisy`, both flux / error (n, pixels), and `labels` (n, k). Components
-            are those of `noisy`; trained is on those of `clean` with noise drawn anew.
-        valid: `noisy` and `labels`.
+        train: batches of noisy, error and labels, noise drawn anew in each pass.
+        valid: the same with fixed noise.
+        known: noisy (n, pixels), error (n, pixels) and labels (n, k) of training stars, which
+            components, scales and ranges are found from.
         sizes: arguments of `PosteriorFlow`; pixels and labels follow from the others.
         plan: of the training.
+        columns: of the batches' labels that the flow is about.
         learning_rate: of AdamW.
-        batch_size: stars in a batch.
         folder: where training is kept and resumed from.
-        identity: see `fit`; sizes, rate and batch are added to it.
+        identity: see `fit`; sizes, columns and rate are added to it.
 
     Returns:
         the flow with its best weights, in eval mode, and its history (see `fit`).
     """
+    pixels = known["noisy"].shape[1]
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
-        pixels, labels = train["noisy"].shape[1], train["labels"].shape[1]
-        model = PosteriorFlow(pixels=pixels, labels=labels, **sizes)
-    model.measure(train["noisy"], train["labels"], plan.seed)
-    batches = FreshNoise(model.features(train["clean"]), train["labels"], 1.0, batch_size)
-    seen = {"x": model.features(valid["noisy"]), "y": valid["labels"]}
-    checks = TensorBatches(seen, max(batch_size, 1024))
-    settings = {"sizes": model.config, "learning_rate": learning_rate, "batch_size": batch_size}
-    task = FlowTask(model, learning_rate)
-    history = fit(task, batches, checks, plan, folder, {**(identity or {}), **settings})
+        model = PosteriorFlow(pixels=pixels, labels=len(columns), **sizes)
+    labels = known["labels"][:, list(columns)]
+    model.measure(known["noisy"], known["error"], labels, plan.seed)
+    task = FlowTask(model, learning_rate, columns)
+    settings = {"sizes": model.config, "columns": list(columns), "learning_rate": learning_rate}
+    history = fit(task, train, valid, plan, folder, {**(identity or {}), **settings})
     return model.eval(), history
