@@ -179,8 +179,29 @@ class Diffusion(Section):
     clip: Annotated[float, Field(gt=0)] = 1.0
     patience: Positive = 20
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    pairs: Annotated[str, Field(min_length=1)] | None = None  # folder of LAMOST visits
     dncnn: Dncnn = Dncnn()
     dncnn_learning_rate: Rate = 1e-3
+
+
+class Posteriors(Section):
+    """Draws from posteriors of test stars, and the networks that they come from."""
+
+    stars: Positive = 1_000
+    sampled_stars: Positive = 1_000  # of those, as many as spectra are drawn for
+    draws: Annotated[int, Field(ge=2, le=10_000)] = 100
+    steps: Annotated[int, Field(ge=2, le=10_000)] = 20  # of the sampler of spectra
+    points: Annotated[int, Field(ge=2**8, le=2**20)] = 2**16  # of the exact integral
+    reader_noise: Annotated[float, Field(gt=0, le=1)] = 0.1
+    components: Positive = 64
+    transforms: Annotated[int, Field(ge=1, le=20)] = 3
+    widths: tuple[Positive, ...] = (128, 128)
+    bins: Annotated[int, Field(ge=2, le=64)] = 8
+    spectra: Positive = 100_000
+    epochs: Positive = 100
+    patience: Positive = 20
+    batch_size: Positive = 256
+    learning_rate: Rate = 1e-3
 
 
 class Settings(Section):
@@ -199,6 +220,7 @@ class Settings(Section):
     survey: Survey = Survey()
     vit: Vit = Vit()
     diffusion: Diffusion = Diffusion()
+    posteriors: Posteriors = Posteriors()
     experiments: dict[str, dict[str, Any]] = {}
 
     def pipeline(self) -> dict[str, Any]:

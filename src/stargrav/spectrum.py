@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -45,3 +45,10 @@ class Spectra:
     def ids(self) -> np.ndarray:
         """(n,) ids of the stars, which their noise belongs to; their rows where they have none."""
         return self.stars["id"].to_numpy() if "id" in self.stars else np.arange(len(self))
+
+    def reddest(self, pixels: int | None) -> Spectra:
+        """The same stars with so many of the reddest pixels alone, with all of them if None."""
+        if pixels is None:
+            return self
+        flux, error = self.flux[:, -pixels:], self.error[:, -pixels:]
+        return replace(self, wave=self.wave[-pixels:], flux=flux, error=error)

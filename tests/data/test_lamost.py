@@ -5,43 +5,10 @@ import re
 import numpy as np
 import pytest
 from astropy.io import fits
+from lamost_files import CLEAN, WAVE, write
 
 from stargrav.data.lamost import UNKNOWN, read_pairs, read_visit
 from stargrav.errors import InputError
-
-WAVE = 10 ** (3.85 + 1e-4 * np.arange(300))
-CLEAN = 1 - 0.5 * np.exp(-0.5 * ((WAVE - 7300) / 5) ** 2)
-
-
-def write(path, layout, star="LAMOST J120000.00+300000.0", snr=20.0, seed=0, level=37.0, **change):
-    """A visit of a given SNR; pixels 3 and 4 are masked, each in its own way."""
-    sigma = 1 / snr
-    flux = CLEAN + sigma * np.random.default_rng(seed).standard_normal(len(WAVE))
-    rows = {
-        "FLUX": level * flux,
-        "IVAR": np.full(len(WAVE), 1 / (level * sigma) ** 2),
-        "WAVELENGTH": WAVE,
-        "ANDMASK": np.zeros(len(WAVE)),
-        "ORMASK": np.ones(len(WAVE)),
-    }
-    rows["FLUX"][3:5] = 1e6
-    rows["IVAR"][3] = 0
-    rows["ANDMASK"][4] = 128
-    rows |= change
-    if layout == "image":
-        main = fits.PrimaryHDU(np.stack(list(rows.values())).astype(np.float32))
-        parts = [main]
-    else:
-        main = fits.PrimaryHDU()
-        columns = [
-            fits.Column(name, f"{len(v)}{'E' if 'MASK' not in name else 'I'}", array=v[None])
-            for name, v in rows.items()
-        ]
-        parts = [main, fits.BinTableHDU.from_columns(columns, name="COADD")]
-    main.header["DESIG"] = star
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fits.HDUList(parts).writeto(path)
-    return path
 
 
 @pytest.mark.parametrize("layout", ["image", "table"])
@@ -85,6 +52,20 @@ def test_visits_are_paired_by_star_and_snr(tmp_path):
     assert np.abs(found.flux - np.interp(found.wave, WAVE, CLEAN)).max() < 0.15
 
 
+def test_pairs_on_finer_wavelengths_are_the_same_spectra(tmp_path):
+    write(tmp_path / "a.fits", "image", snr=5, seed=1)
+    write(tmp_path / "b.fits", "table", snr=200, seed=2)
+    pairs = read_pairs(tmp_path, 7200, 7400)
+    fine = np.linspace(pairs.wave[0], pairs.wave[-1], 5 * len(pairs.wave))
+    found = pairs.on(fine)
+    assert found.flux[0] == pytest.approx(np.interp(fine, WAVE, CLEAN), abs=0.05)
+    assert np.abs(pairs.on(pairs.wave).noisy - pairs.noisy).max() < 1e-5
+    # the error is that of one of its pixels, and not of what neighbours say together
+    assert np.median(found.error) == pytest.approx(np.median(pairs.error), rel=0.01)
+    scatter = np.std(found.noisy - np.interp(fine, WAVE, CLEAN))
+    assert scatter == pytest.approx(0.2, rel=0.25)
+
+
 @pytest.mark.parametrize("layout", ["image", "table"])
 def test_unusable_files_are_told_by_name(layout, tmp_path):
     nothing = {"IVAR": np.zeros(len(WAVE))}
@@ -104,6 +85,8 @@ def test_other_files_are_refused(tmp_path):
     for name, told in (("two", "shape"), ("none", "no image"), ("text", "LAMOST")):
         with pytest.raises(InputError, match=told):
             read_visit(tmp_path / f"{name}.fits")
+    with pytest.raises(InputError, match="nowhere.*no such folder"):
+        read_pairs(tmp_path / "nowhere", 7200, 7400)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="0 visits to 0 stars"):
         read_pairs(tmp_path / "empty", 7200, 7400)

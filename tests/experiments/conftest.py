@@ -13,8 +13,8 @@ from stargrav.data import protocol, store
 from stargrav.experiments.inputs import Inputs
 from stargrav.inference.latents import extract_latents
 from stargrav.observation.noise import NoiseModel
-from stargrav.settings import Diffusion, Dncnn, Limits, Students, Vit
-from stargrav.stages import denoiser, limits, students, vit
+from stargrav.settings import Diffusion, Dncnn, Limits, Posteriors, Students, Vit
+from stargrav.stages import denoiser, limits, posteriors, students, vit
 
 
 @pytest.fixture(scope="session")
@@ -74,4 +74,14 @@ def inputs(tmp_path_factory):
     for kind in ("prior", "conditional", "dncnn"):
         folders[f"denoiser@{kind}"] = root / f"denoiser_{kind}"
         denoiser.write(folders[f"denoiser@{kind}"], kind, splits, tiny)
+    few = {"stars": 40, "sampled_stars": 20, "draws": 12, "steps": 3, "points": 2**10}
+    some = Posteriors(**few, components=6, transforms=1, widths=(8,), spectra=200, epochs=2)
+    for kind in ("exact", "amortized", "sampled"):
+        folders[f"posteriors@{kind}"] = root / f"posteriors_{kind}"
+        folders[f"posteriors@{kind}"].mkdir()
+    drawn = {kind: folders[f"posteriors@{kind}"] for kind in ("exact", "amortized", "sampled")}
+    pixels = len(INSTRUMENT.wave) // 2
+    posteriors.exact(drawn["exact"], splits, library(), pixels, some)
+    posteriors.amortized(drawn["amortized"], splits, pixels, some)
+    posteriors.sampled(drawn["sampled"], splits, folders["denoiser@conditional"], some)
     return Inputs(folders)

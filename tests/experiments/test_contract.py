@@ -94,7 +94,7 @@ def test_an_experiment_says_what_it_claims(experiment):
 
 def settings_stages():
     stages = read("dvc.yaml")["stages"]
-    several = ("train", "latents", "denoiser")
+    several = ("train", "latents", "denoiser", "posteriors")
     return [*stages, *(f"{name}@{key}" for name in several for key in stages[name]["foreach"])]
 
 
@@ -143,11 +143,13 @@ def test_the_table_holds_what_the_metrics_say(name, quick):
     result = quick(name)
     assert "r2" in result.table or result.predictions.empty
     for row in result.table.to_dict("records") if "r2" in result.table else ():
+        if row["r2"] == "":  # a case that is no prediction
+            continue
         case = ",".join(row[axis] for axis in result.summary["axes"])
-        assert row["r2"] == pytest.approx(result.summary["metrics"][f"r2[{case}]"]["value"])
+        assert float(row["r2"]) == pytest.approx(result.summary["metrics"][f"r2[{case}]"]["value"])
         stars = result.predictions[result.predictions["case"] == case]
         residual = stars["prediction"] - stars["truth"]
-        assert np.sqrt((residual**2).mean()) == pytest.approx(row["rmse"], rel=1e-3)
+        assert np.sqrt((residual**2).mean()) == pytest.approx(float(row["rmse"]), rel=1e-3)
         assert len(stars) == row["n_test"]
 
 

@@ -15,7 +15,7 @@ from stargrav.errors import InputError
 from stargrav.experiments import run as runner
 from stargrav.experiments.inputs import Inputs, Parts
 from stargrav.experiments.results import Result
-from stargrav.experiments.run import find_runs, log_reused, run
+from stargrav.experiments.run import find_runs, log_reused, log_stage, run
 from stargrav.experiments.spec import at_least, experiment
 from stargrav.experiments.steps import Mlp, fit, latents, over, score
 from stargrav.experiments.table import Table
@@ -37,7 +37,7 @@ HASHES = {"dataset": "d" * 64, "latents@base": "l" * 64, "code": "c" * 64}
     accept=[at_least("r2[mlp]", 0.3), at_least("r2[ols]", 0.999)],
     published={"r2[mlp]": 0.5},
     needs=("dataset", "train@teacher", "latents@base"),
-    figures=("losses",),
+    figures=("losses", "sizes"),
     serves="mlp",
 )
 def toy(epochs: int = 12, fresh_noise: bool = False) -> Table:
@@ -114,7 +114,20 @@ def test_epochs_and_cases_are_told(done, store):
     table = mlflow.artifacts.load_dict(f"{logged.info.artifact_uri}/table.json")
     assert len(table["data"]) == 2
     figures = {f.path for f in client.list_artifacts(logged.info.run_id, "figures")}
-    assert figures == {"figures/losses.png"}
+    assert figures == {f"figures/{name}.png" for name in ("losses", "sizes", "seconds")}
+    assert {path.stem for path in done.figures} == {"losses", "sizes"}  # the same in each run
+
+
+def test_a_stage_shows_its_epochs_and_its_figures(store, tmp_path):
+    (tmp_path / "history.csv").write_text("epoch,valid_loss\n1,0.5\n2,0.4\n")
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "epoch_002.png").write_bytes(b"a figure")
+    log_stage("denoiser@prior", tmp_path, SETTINGS, HASHES, False, store)
+    client, logged = latest(store, stage="denoiser@prior")
+    losses = client.get_metric_history(logged.info.run_id, "valid_loss")
+    assert [(metric.step, metric.value) for metric in losses] == [(1, 0.5), (2, 0.4)]
+    figures = [f.path for f in client.list_artifacts(logged.info.run_id, "samples")]
+    assert figures == ["samples/epoch_002.png"]
 
 
 def test_verdict_and_criteria(done):
@@ -152,6 +165,16 @@ def test_a_stored_result_is_shown_again(done, inputs, store, capsys):
     assert logged.data.metrics["r2/mlp"] == done.summary["metrics"]["r2[mlp]"]["value"]
     shown = capsys.readouterr().out
     assert "verdict: fail" in shown and "r2 published" in shown
+
+
+def test_figures_of_what_it_reads_are_shown_with_it(done, inputs, store, tmp_path):
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "epoch_010.png").write_bytes(b"a figure")
+    drawn = replace(inputs, folders={**inputs.folders, "latents@base": tmp_path})
+    log_reused(toy, done.folder, drawn, SETTINGS, HASHES, store)
+    client, logged = latest(store, experiment="toy")
+    found = client.list_artifacts(logged.info.run_id, "figures/latents-base/samples")
+    assert [f.path for f in found] == ["figures/latents-base/samples/epoch_010.png"]
 
 
 def test_a_run_that_mlflow_started_is_adopted(done, inputs, store, monkeypatch, tmp_path):

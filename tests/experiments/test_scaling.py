@@ -67,6 +67,23 @@ def test_more_components_than_pixels_are_left_out(measured):
     assert models == {"ridge", "pca4", "pca12", "lightgbm", "vit"}
 
 
+def test_what_more_stars_add_counts_from_the_smallest_sample(measured):
+    for model in ("ridge", "lightgbm"):
+        found = [measured.case(f"{model},{size}").score.metrics for size in LABELS]
+        first, *_, last = (metrics["r2"] for metrics in found)
+        for metrics in found:
+            np.testing.assert_array_equal(metrics["gain"].draws, last.draws - first.draws)
+        assert found[0]["left"].value == found[0]["gain"].value
+        assert found[-1]["left"].value == 0
+
+
+def test_more_stars_may_fail_to_raise_what_is_read():
+    less = Estimate(-0.01, np.full(100, -0.01))
+    for criterion in scaling.scaling.accept[:2]:
+        metrics = dict.fromkeys(criterion.metrics(), less)
+        assert criterion.judge(metrics).verdict == "fail"
+
+
 def test_a_larger_sample_has_the_smaller_one_in_it_and_no_star_is_read_twice(held):
     _, samples = held
     read = [part.index for part in scaling._additions(samples.values())]

@@ -167,3 +167,19 @@ def test_no_mode_is_lost_where_most_points_descend_to_a_false_one():
     assert ess >= 200 and np.abs(found).max() < 0.5  # 7 standard errors
     patient, _ = pulls_of_hot_stars(Refinement(descents=4, steps=(6, *[12] * 20)))
     assert np.abs(patient).max() < 0.5
+
+
+@pytest.mark.parametrize("error", [3.0, 0.003])
+def test_draws_are_of_the_posterior_and_change_nothing(emulator, error):
+    """Also where label vectors are refined, which small errors ask for."""
+    truth, flux, sigma = draw(emulator, 12, error, seed=5)
+    plain = Integrator(emulator, points=2**10, least_ess=120)(flux, sigma, truth)
+    found = Integrator(emulator, points=2**10, least_ess=120, draws=4000)(flux, sigma, truth)
+    for name in ("mean", "sd", "rank", "ess"):
+        assert np.array_equal(getattr(plain, name), getattr(found, name), equal_nan=True)
+    assert found.refined.all() == (error < 0.1) and found.refined.any() == (error < 0.1)
+    assert plain.draws.shape == (12, 0, len(LABELS))
+    free = emulator.free
+    off = (found.draws.mean(axis=1) - found.mean)[:, free] / found.sd[:, free]
+    assert np.abs(off).max() < 5 / np.sqrt(4000)
+    assert found.draws.std(axis=1)[:, free] == pytest.approx(found.sd[:, free], rel=0.1)

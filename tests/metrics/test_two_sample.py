@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist
 
-from stargrav.metrics.two_sample import classifier_test, energy_test
+from stargrav.metrics.two_sample import (
+    classifier_test,
+    energy_test,
+    relative_energy_distances,
+)
 
 N = 600
 
@@ -41,3 +45,22 @@ def test_a_classifier_tells_noise_from_what_it_is_not():
     assert found.value > 0.9 and found.p < 1e-6
     with pytest.raises(ValueError, match="600 and 599"):
         classifier_test(normal(0), normal(1)[1:], 0)
+
+
+def test_relative_energy_distances_are_those_of_their_pairs():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0, 1, (5, 30)), rng.normal(0.5, 2, (5, 40))
+    found = relative_energy_distances(x, y)
+    for one, other, value in zip(x, y, found, strict=True):
+        across = np.abs(one[:, None] - other).mean()
+        own, theirs = (pdist(z[:, None]).mean() for z in (one, other))
+        assert value == pytest.approx((2 * across - own - theirs) / (2 * across))
+
+
+def test_relative_energy_distance_is_nothing_between_draws_of_one_distribution():
+    rng = np.random.default_rng(1)
+    draws = rng.standard_normal((2, 4000, 20))
+    found = relative_energy_distances(*draws)
+    assert abs(found.mean()) < 4 * found.std() / np.sqrt(len(found))
+    assert (found < 0).any()
+    assert relative_energy_distances(draws[0], draws[1] + 1e6).min() > 0.99

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from stargrav.plots.regression import density, predicted_true, residuals, running
-from stargrav.plots.scores import bars, side_by_side
+from stargrav.plots.scores import against, bars, costs, side_by_side
 from stargrav.plots.style import axis_label, save
 from stargrav.plots.training import curves, search
 
@@ -73,6 +73,20 @@ def test_bars_stand_at_their_values_with_marks_beside_them(ax):
     marks = ax.collections[-1].get_offsets()
     assert marks[1].tolist() == pytest.approx([0.61, centres[1]])
     assert [text.get_text() for text in ax.texts] == ["x", "y"]
+
+
+def test_what_it_costs_has_the_colours_of_what_it_gives(ax):
+    x = np.array([10.0, 100.0, 1000.0])
+    given = {"ridge": np.array([0.1, 0.2, 0.3]), "trees": np.array([0.2, 0.4, 0.4])}
+    intervals = {name: (r2, r2 - 0.05, r2 + 0.05) for name, r2 in given.items()}
+    against(x, intervals, "stars", "R2", ax, marked={"trees": 100.0})
+    assert ax.collections[-1].get_offsets().tolist() == [[100.0, 0.4]]
+    other = Figure().subplots()
+    costs(x, {name: 50 * r2 for name, r2 in given.items()}, "stars", "seconds", other)
+    assert other.get_xscale() == other.get_yscale() == "log"
+    for line, cost in zip(ax.lines[:2], other.lines, strict=True):
+        assert line.get_label() == cost.get_label() and line.get_color() == cost.get_color()
+        np.testing.assert_allclose(cost.get_ydata(), 50 * line.get_ydata())
 
 
 def test_curves_mark_the_epoch_that_was_kept(ax):

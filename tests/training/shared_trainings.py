@@ -9,11 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from stargrav import ranks
+from stargrav.data.loader import NoisySpectra
+from stargrav.labels import LABELS
 from stargrav.models.heads import MlpHead
+from stargrav.spectrum import Spectra
 from stargrav.training.batches import TensorBatches
 from stargrav.training.fit import fit
 from stargrav.training.plan import Plan
 from stargrav.training.redrawn import FreshNoise
+from stargrav.training.spectra import train_spectral
 from stargrav.training.tasks import RegressionTask
 
 SAME = ["epoch", "train_loss", "valid_loss", "valid_r2", "learning_rate"]
@@ -68,6 +72,22 @@ def linear(**changes) -> tuple[pd.DataFrame, nn.Module]:
     return fit(RegressionTask(head, 1e-2), batches, checks, plan), head
 
 
+def transformer(noise_level: float = 0.0) -> tuple[pd.DataFrame, nn.Module]:
+    """Training of the transformer, a part of which no loss of it sees, on spectra of one line."""
+    rng = np.random.default_rng(0)
+    stars = pd.DataFrame({name: rng.uniform(1, 5, 90) for name in LABELS})
+    line = np.exp(-0.5 * ((np.arange(64) - 30) / 8) ** 2)
+    flux = np.float32(1 - 0.15 * stars["log_g"].to_numpy()[:, None] * line)
+    spectra = Spectra(np.arange(64.0), flux, np.full_like(flux, 0.05), stars)
+    order = torch.Generator()
+    batches = NoisySpectra(spectra, 16, noise_level, shuffle=True, generator=order)
+    valid = np.hstack([flux, spectra.error])[:40], stars["log_g"].to_numpy()[:40]
+    plan = Plan(3, monitor="valid_r2", accelerator="cpu", schedule="cosine", clip=1.0)
+    sizes = {"patches": [16], "width": 16, "depth": 1, "heads": 2}
+    network, history = train_spectral(sizes, batches, valid, plan, 3e-3)
+    return history, network
+
+
 def noisy(folder: Path, breaks_in: int = 0) -> tuple[pd.DataFrame, nn.Module]:
     """Training with all that is random, and all that shapes the steps."""
     torch.manual_seed(3 + ranks.rank())  # all begin with the weights of rank 0
@@ -100,6 +120,8 @@ def main(out: Path) -> None:
     made = {
         "linear": linear(),
         "clipped": linear(clip=0.1),
+        "transformer": transformer(),
+        "transformer_noisy": transformer(1.0),
         "noisy": noisy(own / "whole"),
         "interrupted": interrupted(own / "killed"),
         "alone": ranks.by_first(linear),

@@ -12,7 +12,7 @@ from stargrav.diffusion.sample import SAMPLERS, sample
 from stargrav.diffusion.schedule import Cosine, LinearBeta
 from stargrav.models.gaussian import SpectrumGaussian
 from stargrav.training.batches import TensorBatches
-from stargrav.training.diffusion import Averaged, train_diffusion
+from stargrav.training.diffusion import Averaged, train_diffusion, watched
 from stargrav.training.dncnn import train_dncnn
 from stargrav.training.plan import Plan
 
@@ -75,9 +75,22 @@ def test_an_interrupted_training_ends_with_the_same_average_and_is_watched_as_of
     pd.testing.assert_frame_equal(found[SAME], expected[SAME], check_exact=True)
     for name, values in whole.state_dict().items():
         assert torch.equal(values, resumed.state_dict()[name]), name
-    assert [epoch for epoch, _ in seen] == [epoch for epoch, _ in again] == [2, 4]
+    kept = expected["valid_loss"].argmin() + 1
+    assert [epoch for epoch, _ in seen] == [epoch for epoch, _ in again] == [2, 4, kept]
     for (_, one), (_, other) in zip(seen, again, strict=True):
         assert one.shape == (16, PIXELS) and torch.equal(one, other)
+
+
+def test_a_training_that_is_watched_takes_the_same_steps():
+    seen = {}
+    alone, expected = train()
+    network, found = train(watch=seen.__setitem__, every=1)
+    pd.testing.assert_frame_equal(found[SAME], expected[SAME], check_exact=True)
+    for name, values in alone.state_dict().items():
+        assert torch.equal(values, network.state_dict()[name]), name
+    kept = expected["valid_loss"].argmin() + 1
+    assert torch.equal(seen[kept], watched(network, spectra(64, 1)))
+    assert all(not torch.equal(seen[kept], seen[epoch]) for epoch in {1, 2, 3} - {kept})
 
 
 def test_another_schedule_is_another_training(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from by_torchrun import by_two
-from shared_trainings import SAME, linear
+from shared_trainings import SAME, linear, transformer
 
 from stargrav.data.share import Share
 from stargrav.training.batches import TensorBatches
@@ -25,7 +25,13 @@ def told(tmp_path_factory):
     return both, out, printed
 
 
-@pytest.mark.parametrize("training", ["linear", "clipped", "noisy", "interrupted", "alone"])
+@pytest.mark.parametrize(
+    "training",
+    [
+        *("linear", "clipped", "noisy", "interrupted", "alone"),
+        *("transformer", "transformer_noisy"),
+    ],
+)
 def test_both_end_with_the_same(training, told):
     (first, second), *_ = told
     assert np.array_equal(first[training][0], second[training][0])
@@ -40,6 +46,17 @@ def test_two_processes_take_the_steps_of_one(training, changes, told):
     assert found[:, LOSSES] == pytest.approx(history[SAME].to_numpy()[:, LOSSES], rel=2e-4)
     for name, values in model.state_dict().items():
         assert torch.allclose(values, weights[name], rtol=1e-3, atol=1e-4), name
+
+
+def test_two_processes_train_the_transformer_as_one_would(told):
+    history, network = transformer()
+    found, weights = told[0][0]["transformer"]
+    assert found[:, LOSSES] == pytest.approx(history[SAME].to_numpy()[:, LOSSES], rel=2e-4)
+    # where gradients are rounding errors, Adam makes steps of the learning rate of them
+    for name, values in network.state_dict().items():
+        assert torch.allclose(values, weights[name], rtol=1e-2, atol=3e-3), name
+    other, _ = told[0][0]["transformer_noisy"]
+    assert not np.allclose(other[:, LOSSES], found[:, LOSSES], rtol=1e-2)
 
 
 def test_what_the_first_does_alone_is_not_shared(told):

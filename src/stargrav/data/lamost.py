@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from astropy.io import fits
 
 from stargrav.data import validate
 from stargrav.errors import InputError, first_line
+from stargrav.observation.transforms import resample
 
 ROWS = ("FLUX", "IVAR", "WAVELENGTH", "ANDMASK", "ORMASK")
 UNKNOWN = 1e3  # error of a pixel that tells nothing, in medians of the flux
@@ -67,6 +68,29 @@ class Pairs:
     flux: np.ndarray
     flux_error: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.flux)
+
+    def on(self, wave: np.ndarray) -> Pairs:
+        """The pairs on other wavelengths (q,) [Angstrom] within those that they have.
+
+        Flux by a cubic spline. Errors stay those of the pixels that they come from, so that on
+        finer wavelengths neighbours share their noise.
+        """
+
+        def between(error: np.ndarray) -> np.ndarray:
+            rows = [np.interp(wave, self.wave, row) for row in error]
+            return np.array(rows, dtype=np.float32)
+
+        return replace(
+            self,
+            wave=wave,
+            noisy=resample(self.wave, self.noisy, wave),
+            error=between(self.error),
+            flux=resample(self.wave, self.flux, wave),
+            flux_error=between(self.flux_error),
+        )
+
 
 def read_visit(path: Path, low: float = 0.0, high: float = np.inf) -> Visit:
     """Read a spectrum of either layout.
@@ -106,8 +130,10 @@ def read_pairs(folder: Path, low: float, high: float, ratio: float = 2.0) -> Pai
         ratio: of their SNRs, at least.
 
     Raises:
-        InputError: there is no pair, or two spectra differ in wavelengths.
+        InputError: there is no such folder or no pair in it, or two spectra differ in wavelengths.
     """
+    if not Path(folder).is_dir():
+        raise InputError(folder, "spectra", "no such folder", "a folder of LAMOST spectra")
     visits: dict[str, list[Visit]] = defaultdict(list)
     wave = None
     for path in sorted(Path(folder).rglob("*")):

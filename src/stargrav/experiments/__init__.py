@@ -10,7 +10,7 @@ MODULES = (
     *("distill", "shortcut", "student", "tune"),
     *("baselines", "towers"),
     *("logg_1m", "scaling", "shown", "taught", "tokens"),
-    *("diffusion", "guided", "told", "invented"),
+    *("diffusion", "guided", "told", "invented", "posteriors"),
 )
 
 

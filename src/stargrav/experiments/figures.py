@@ -7,6 +7,7 @@ are drawn by `plots`, which knows arrays only.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
@@ -16,22 +17,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stargrav.experiments.results import Result
+from stargrav.experiments.spectra_figures import OF_SPECTRA
 from stargrav.plots.limits import against_magnitude, ranks, sigmas
 from stargrav.plots.regression import error_map, predicted_true, residuals
-from stargrav.plots.scores import against, bars, score_map, side_by_side
-from stargrav.plots.spectra import depths, overlaid, stacked
-from stargrav.plots.style import COLORS, MUTED, STYLE, axis_label, save
+from stargrav.plots.scores import against, bars, costs, score_map
+from stargrav.plots.style import MUTED, STYLE, axis_label, save
 from stargrav.plots.training import curves, search
 
 RESIDUAL_COLUMNS = ("T_eff", "M_H", "snr")
 RANK_BINS = 20
 INTERVAL = re.compile(r"rmse_(\w+)_(\d+)_(\d+)")
-MISSED = {
-    "mse": "mean square error (noise's variance)",
-    "mse_once": "mean square error, asked once",
-    **{f"bias_{label}": axis_label(label, "bias of") for label in ("T_eff", "log_g", "M_H")},
-}
 R2 = ("r2", "r2_low", "r2_high")
+STARS_LABEL = "labelled stars"
 R2_LABEL = r"$R^2$ on the test stars"
 
 
@@ -133,6 +130,39 @@ def rank_histogram(result: Result) -> Figure:
     return figure
 
 
+def pit(result: Result) -> Figure:
+    """Where the true log g lies in each posterior."""
+    found = result.predictions[result.predictions["target"] == "log_g"]
+    groups = list(found.groupby("case", sort=False))
+    figure = Figure(figsize=(4.4 * len(groups), 3.6), layout="constrained")
+    axes = figure.subplots(1, len(groups), squeeze=False)[0]
+    for (case, rows), ax in zip(groups, axes, strict=True):
+        counts = np.histogram(rows["rank"], bins=RANK_BINS, range=(0, 1))[0]
+        ranks(counts, len(rows), ax)
+        ax.set_title(case.split(",")[0])
+    return figure
+
+
+def coverages(result: Result) -> Figure:
+    """Share of the stars whose log g lies in its interval, by third of the SNR."""
+    rows = result.table[(result.table["label"] == "log_g") & (result.table["snr"] != "all")]
+    figure = Figure(figsize=(8.4, 3.8), layout="constrained")
+    for percent, ax in zip((68, 95), figure.subplots(1, 2), strict=True):
+        name = f"coverage_{percent}"
+        ends = [name, f"{name}_low", f"{name}_high"]
+        curves = {
+            posterior: tuple(own[end].to_numpy(float) for end in ends)
+            for posterior, own in rows.groupby("posterior", sort=False)
+        }
+        thirds = list(dict.fromkeys(rows["snr"]))
+        label = f"share within the {percent} % interval"
+        against(np.arange(len(thirds)), curves, "SNR", label, ax)
+        ax.axhspan(0.9 * percent / 100, min(1, 1.1 * percent / 100), color=MUTED, alpha=0.15)
+        ax.set_xticks(range(len(thirds)), thirds)
+        ax.set_ylim(min(0.5, rows[ends[1]].astype(float).min()), 1.01)
+    return figure
+
+
 def sigma_snr(result: Result) -> Figure:
     """Standard deviation of the posterior and Cramer-Rao bound against SNR, every case."""
     found = result.predictions
@@ -214,12 +244,36 @@ def shift(result: Result) -> Figure:
 
 
 def sizes(result: Result) -> Figure:
-    """R2 of each input, or each model, against the number of labelled stars."""
+    """R2 of each input, or each model, against the number of labelled stars; where it is known how
+    many are enough, a ring stands there."""
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
-    ax = figure.subplots()
-    _curves(result, "n_train", "labelled stars", ax)
-    ax.set_xscale("log")
+    _sizes(result, figure.subplots())
     return figure
+
+
+def draw_times(result: Result, seconds: Mapping[str, float], path: Path) -> None:
+    """Draw `sizes` beside the seconds that each case took.
+
+    No part of a stored result, whose bytes do not change from run to run.
+
+    Args:
+        result: as stored, with numbers of training stars.
+        seconds: case -> time that it took.
+        path: PNG to be written.
+    """
+    axes = result.summary["axes"]
+    cases = result.table[axes].agg(",".join, axis=1)
+    table = result.table.assign(seconds=[seconds[case] for case in cases])
+    groups = table.astype({"n_train": float}).groupby(axes[0], sort=False)
+    took = {name: rows["seconds"].to_numpy(float) for name, rows in groups}
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10.4, 3.8), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        _sizes(result, left)
+        stars = next(iter(groups))[1]["n_train"].to_numpy()
+        costs(stars, took, STARS_LABEL, "seconds in this run", right)
+        figure.suptitle(_title(result), x=0.01, ha="left")
+    save(figure, path)
 
 
 def trials(result: Result) -> Figure:
@@ -310,89 +364,8 @@ def intervals(result: Result) -> Figure:
     return figure
 
 
-def samples(result: Result) -> Figure:
-    """Some spectra of each set, side by side."""
-    groups = list(result.spectra.groupby("case", sort=False))
-    figure = Figure(figsize=(4.2 * len(groups), 4.2), layout="constrained")
-    axes = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
-    for number, ((case, rows), ax) in enumerate(zip(groups, axes, strict=True)):
-        flux = rows.drop(columns=["case", "wave"]).to_numpy(float).T
-        stacked(rows["wave"].to_numpy(float), flux, COLORS[number], ax)
-        ax.set_title(case.split(",")[0])
-        ax.label_outer()
-    return figure
-
-
-def line_depths(result: Result) -> Figure:
-    """Depths of lines in each set of spectra."""
-    rows = result.table[result.table["of"] != "all"].astype({"depth": float, "scatter": float})
-    found = {
-        name: (own["depth"].to_numpy(), own["scatter"].to_numpy())
-        for name, own in rows.groupby("set", sort=False)
-    }
-    lines = [line.replace("_", " ") for line in dict.fromkeys(rows["of"])]
-    figure = Figure(figsize=(3.0 + 0.8 * len(lines), 3.8), layout="constrained")
-    depths(lines, found, figure.subplots())
-    return figure
-
-
-def denoised(result: Result) -> Figure:
-    """One star as each denoiser gives it back, over the noisy and below the clean spectrum."""
-    groups = list(result.spectra.groupby("case", sort=False))
-    figure = Figure(figsize=(9.0, 1.8 * len(groups)), layout="constrained")
-    axes = figure.subplots(len(groups), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for (case, rows), ax in zip(groups, axes, strict=True):
-        flux = {name: rows[name].to_numpy(float) for name in ("noisy", "denoised", "clean")}
-        overlaid(rows["wave"].to_numpy(float), flux, ax)
-        low, high = flux["clean"].min(), flux["clean"].max()
-        ax.set_ylim(2 * low - high, 2 * high - low)  # noise reaches farther and hides the lines
-        ax.set_title(case.split(",")[0])
-        ax.label_outer()
-    return figure
-
-
-def snr_thirds(result: Result) -> Figure:
-    """What is missed of spectra and of labels, in each third of the stars by SNR."""
-    table = result.table[result.table["stars"] != "all"]
-    groups = list(table.groupby(result.summary["axes"][0], sort=False))
-    places = [f"{row.stars}\n(SNR {row.snr:.1f})" for row in groups[0][1].itertuples()]
-    names = [name for name in MISSED if name in table]
-    figure = Figure(figsize=(1.2 + 3.6 * len(names), 3.8), layout="constrained")
-    axes = figure.subplots(1, len(names), squeeze=False)[0]
-    for name, ax in zip(names, axes, strict=True):
-        scores = {
-            key: tuple(rows[f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
-            for key, rows in groups
-        }
-        side_by_side(places, scores, MISSED[name], ax)
-        if name.startswith("mse"):
-            ax.set_yscale("log")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
-    return figure
-
-
-def kept(result: Result) -> Figure:
-    """What each denoiser leaves of an edited line, a map for each edit."""
-    groups = list(result.table.groupby("edit", sort=False))
-    lines = result.table["line"].nunique()
-    figure = Figure(figsize=(5.2 * len(groups), 2.0 + 0.4 * lines), layout="constrained")
-    axes = figure.subplots(1, len(groups), squeeze=False)[0]
-    for (edit, rows), ax in zip(groups, axes, strict=True):
-        table = rows.pivot(index="line", columns="model", values="kept")
-        table = table.loc[rows["line"].unique(), rows["model"].unique()]
-        names = [line.replace("_", " ") for line in table.index]
-        label = "kept (1 follows the data, 0 what was learnt)"
-        score_map(table.to_numpy(float), names, list(table.columns), label, ax)
-        ax.set_title(edit)
-    return figure
-
-
 FIGURES = {
-    "denoised": denoised,
-    "kept": kept,
-    "snr_thirds": snr_thirds,
-    "depths": line_depths,
-    "samples": samples,
+    **OF_SPECTRA,
     "groups": groups,
     "bias_map": bias_map,
     "match": match,
@@ -405,6 +378,8 @@ FIGURES = {
     "predicted": predicted,
     "limit_magnitude": limit_magnitude,
     "ranks": rank_histogram,
+    "pit": pit,
+    "coverages": coverages,
     "sigma_snr": sigma_snr,
     "receptive_field": receptive_field,
     "residual": residual,
@@ -414,7 +389,22 @@ FIGURES = {
 }
 
 
-def _curves(result: Result, column: str, xlabel: str, ax: Axes) -> None:
+def _sizes(result: Result, ax: Axes) -> None:
+    first, table = result.summary["axes"][0], result.table
+    enough = table.groupby(first)["enough"].first().astype(float) if "enough" in table else {}
+    _curves(result, "n_train", STARS_LABEL, ax, dict(enough))
+    ax.set_xscale("log")
+    if len(enough):
+        ax.set_title("rings: enough, within .01 of the largest")
+
+
+def _curves(
+    result: Result,
+    column: str,
+    xlabel: str,
+    ax: Axes,
+    marked: Mapping[str, float] | None = None,
+) -> None:
     """R2 against a column, a line for each value of the first axis."""
     first = result.summary["axes"][0]
     groups = result.table.astype({column: float}).groupby(first, sort=False)
@@ -422,7 +412,7 @@ def _curves(result: Result, column: str, xlabel: str, ax: Axes) -> None:
         name: tuple(rows[each].clip(lower=-0.5).to_numpy(float) for each in R2)
         for name, rows in groups
     }
-    against(next(iter(groups))[1][column].to_numpy(), curves, xlabel, R2_LABEL, ax)
+    against(next(iter(groups))[1][column].to_numpy(), curves, xlabel, R2_LABEL, ax, marked)
 
 
 def _served(result: Result) -> pd.DataFrame:

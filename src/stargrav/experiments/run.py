@@ -164,7 +164,8 @@ def log_stage(
 
     Args:
         name: of the stage.
-        folder: what it made; its `history.csv`, if there is one, gives metrics per epoch.
+        folder: what it made; its `history.csv`, if there is one, gives metrics per epoch, and
+            figures in folders of it are shown under the same names.
         settings: those that it depends on.
         hashes: name -> hash of what it read, of its code and of what it made.
         reused: whether nothing had changed.
@@ -176,6 +177,7 @@ def log_stage(
         history = folder / "history.csv"
         if history.is_file():
             _log_history(pd.read_csv(history).assign(case=name), name)
+        _log_figures(folder)
 
 
 def find_runs(found: Iterable[Result], tracking_uri: str) -> dict[str, str]:
@@ -293,6 +295,7 @@ def _log(
         source = LocalArtifactDatasetSource(inputs.folder(stage).resolve().as_uri())
         digest = hashes[stage][:DIGEST_LENGTH] if stage in hashes else None
         mlflow.log_input(MetaDataset(source, name=stage, digest=digest), context="experiment")
+        _log_figures(inputs.folder(stage), f"figures/{stage.replace('@', '-')}/")
     _log_metrics(summary["metrics"])
     _log_history(result.history, summary["serves"])
     mlflow.log_table(result.table, "table.json")
@@ -301,11 +304,21 @@ def _log(
             mlflow.log_artifact(str(path), "result")
     for path in result.figures:
         mlflow.log_artifact(str(path), "figures")
+    if seconds is not None and "sizes" in experiment.figures:
+        with tempfile.TemporaryDirectory() as folder:
+            figures.draw_times(result, seconds, Path(folder) / "seconds.png")
+            mlflow.log_artifacts(folder, "figures")
     if len(result.table) > 1:
         for row in result.table.to_dict("records"):
             _log_case(result, row, seconds or {})
     for row in result.trials.to_dict("records"):
         _log_trial(row)
+
+
+def _log_figures(folder: Path, under: str = "") -> None:
+    """The figures that a stage has made, which lie in folders of what it made."""
+    for path in sorted(folder.glob("*/*.png")):
+        mlflow.log_artifact(str(path), f"{under}{path.parent.name}")
 
 
 def _hash_tags(hashes: Mapping[str, str]) -> dict[str, str]:

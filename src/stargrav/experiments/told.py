@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from stargrav import models
 from stargrav.data import store
-from stargrav.data.loader import NoisySpectra
 from stargrav.experiments.denoisers import Stars, Steps, conditional, place
-from stargrav.experiments.inputs import Part
 from stargrav.experiments.spec import Count, experiment, more_than
-from stargrav.experiments.steps import current, over, spectra
+from stargrav.experiments.steps import current, over
 from stargrav.experiments.table import Score, Table
 from stargrav.inference import diffused
 from stargrav.models.unet1d import UNet1d
-from stargrav.spectrum import Spectra
-from stargrav.training.plan import Plan
 
 History = list[Mapping[str, Any]]
 FOLLOWING = {"pixels", "condition"}  # settings of a network that follow from what it is given
-MOST = 20_000  # spectra that the stored network's standardisation and axes were fitted to
 TOLD = {"noisy": ("noisy",), "ivar": ("noisy", "ivar"), "error": None}  # None: the stored one's
 
 
@@ -79,28 +72,21 @@ def _trained(told: Sequence[str]) -> tuple[UNet1d, Sequence[str], History]:
 
     Interrupted and called again, its training goes on where it was.
     """
+    from stargrav.training.denoisers import batches_of, plan_of
     from stargrav.training.diffusion import train_diffusion
 
     found, where = current(), place()
     config = models.read_config(found.inputs.folder("denoiser@conditional"))
     settings, training = config["settings"], config["facts"]
-    parts = spectra(stars=training["spectra"])
-    train, valid = (_reddest(part, settings["pixels"]) for part in parts[:2])
-    rows, size = parts.train.index, training["batch_size"]
+    spectra = (
+        store.read_spectra(found.inputs.folder("dataset") / f"{split}.h5")
+        for split in ("train", "valid")
+    )
+    seen = (each.reddest(settings["pixels"]) for each in spectra)
     network, history = train_diffusion(
-        NoisySpectra(
-            train,
-            size,
-            noise_level=1.0,
-            rows=rows,
-            shuffle=True,
-            generator=torch.Generator(where),
-            device=where,
-        ),
-        NoisySpectra(valid, size, noise_level=1.0, seed=found.seed, device=where),
-        torch.from_numpy(train.flux[rows[:MOST]]),
+        *batches_of(*seen, training, settings["axes"], found.seed, where),
         {name: value for name, value in settings.items() if name not in FOLLOWING},
-        _plan(training, "conditional on " + " and ".join(told)),
+        plan_of(training, found.seed, found.accelerator, "told " + " and ".join(told)),
         told=told,
         learning_rate=training["learning_rate"],
         decay=training["decay"],
@@ -108,25 +94,6 @@ def _trained(told: Sequence[str]) -> tuple[UNet1d, Sequence[str], History]:
         identity=found.hashes,
     )
     return network, told, _rows(history)
-
-
-def _plan(training: Mapping[str, Any], progress: str) -> Plan:
-    """How the stored network was trained."""
-    told = ("epochs", "warmup", "clip", "patience", "precision")
-    return Plan(
-        **{name: training[name] for name in told},
-        schedule="cosine",
-        accelerator=current().accelerator,
-        seed=current().seed,
-        progress=progress,
-    )
-
-
-def _reddest(part: Part, pixels: int) -> Spectra:
-    """Spectra of a split, the pixels that the networks see."""
-    whole = store.read_spectra(part.path)
-    flux, error = whole.flux[:, -pixels:], whole.error[:, -pixels:]
-    return replace(whole, wave=whole.wave[-pixels:], flux=flux, error=error)
 
 
 def _rows(history: pd.DataFrame) -> History:

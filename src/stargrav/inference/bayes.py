@@ -44,6 +44,7 @@ class Posterior:
         ess: (n,) effective sample size of the integral.
         refined: (n,) whether label vectors of its own were drawn for the star.
         rank: (n, 5) posterior probability of a label below the true one; NaN without a truth.
+        draws: (n, m, 5) label vectors drawn from the posterior; m is 0 unless they are asked for.
     """
 
     mean: np.ndarray
@@ -51,6 +52,7 @@ class Posterior:
     ess: np.ndarray
     refined: np.ndarray
     rank: np.ndarray
+    draws: np.ndarray
 
 
 class Integrator:
@@ -61,6 +63,7 @@ class Integrator:
         points: label vectors shared by all stars, a power of two.
         seed: of their scrambling and of the proposals.
         least_ess: stars below it get label vectors of their own.
+        draws: label vectors that are drawn from each posterior, with repetition.
     """
 
     def __init__(
@@ -69,8 +72,10 @@ class Integrator:
         points: int = POINTS,
         seed: int = 42,
         least_ess: float = LEAST_ESS,
+        draws: int = 0,
     ) -> None:
         self.emulator = emulator
+        self.draws = draws
         self.least_ess = least_ess
         self.seed = seed
         device, dtype = emulator.vectors.device, emulator.vectors.dtype
@@ -98,13 +103,15 @@ class Integrator:
         """
         moments = torch.zeros(len(flux), 3, len(LABELS), dtype=torch.float64)
         ess, refined = np.zeros(len(flux)), np.zeros(len(flux), dtype=bool)
+        drawn = torch.zeros(len(flux), self.draws, len(LABELS))
 
         def integrate(start: int) -> int:
             rows = slice(start, min(start + _STARS, len(flux)))
             generator = torch.Generator(flux.device).manual_seed(self.seed + start)
             likelihood = Likelihood(self.emulator, flux[rows], sigma[rows])
             known = None if truth is None else truth[rows]
-            self._integrate(likelihood, known, moments[rows], ess[rows], refined[rows], generator)
+            out = moments[rows], ess[rows], refined[rows], drawn[rows]
+            self._integrate(likelihood, known, *out, generator)
             return rows.stop - rows.start
 
         with _workers(flux.device) as pool:
@@ -112,7 +119,7 @@ class Integrator:
                 if progress is not None:
                     progress(count)
         mean, sd, rank = moments.numpy().transpose(1, 0, 2)
-        return Posterior(mean, sd, ess, refined, rank)
+        return Posterior(mean, sd, ess, refined, rank, drawn.numpy())
 
     def log_likelihood(self, likelihood: Likelihood, row: int, points: int) -> Tensor:
         """log L (points,) of the first shared label vectors for one star, its maximum 0."""
@@ -131,11 +138,13 @@ class Integrator:
         moments: Tensor,
         ess: np.ndarray,
         refined: np.ndarray,
+        drawn: Tensor,
         generator: torch.Generator,
     ) -> None:
-        """Fill in the moments of some stars: from the shared points, or from their own."""
+        """Fill in moments and draws of some stars: from the shared points, or from their own."""
         poor: list[tuple[int, Tensor, Tensor]] = []
         first = len(self.unit) // _FIRST
+        pick = torch.Generator(generator.device).manual_seed(generator.initial_seed())
         for row in range(len(moments)):
             log_l = self.log_likelihood(likelihood, row, first)
             if float(effective_size(log_l)) * _FIRST > self.least_ess / 2:
@@ -143,6 +152,7 @@ class Integrator:
             ess[row] = float(effective_size(log_l))
             if ess[row] >= self.least_ess:
                 moments[row] = self._summary(self.unit, log_l, truth, row)
+                drawn[row] = self._drawn(self.unit, log_l, pick)
             else:
                 best = torch.topk(log_l, min(Refinement.start, first))
                 poor.append((row, self.unit[best.indices], best.values))
@@ -160,6 +170,15 @@ class Integrator:
         for row, (unit, log_w) in zip(rows.tolist(), found, strict=True):
             ess[row], refined[row] = float(effective_size(log_w)), True
             moments[row] = self._summary(unit, log_w, truth, row)
+            drawn[row] = self._drawn(unit, log_w, pick)
+
+    def _drawn(self, unit: Tensor, log_w: Tensor, generator: torch.Generator) -> Tensor:
+        """Label vectors (draws, 5) of a weighted sample, each as often as its weight says."""
+        if not self.draws:
+            return torch.zeros(0, len(LABELS))
+        weight = torch.softmax(log_w.double(), dim=0)
+        rows = torch.multinomial(weight, self.draws, replacement=True, generator=generator)
+        return self.emulator.labels(unit[rows]).float().cpu()
 
     def _summary(self, unit: Tensor, log_w: Tensor, truth: Tensor | None, row: int) -> Tensor:
         """Mean, standard deviation and rank of the truth (3, 5) of a weighted sample."""

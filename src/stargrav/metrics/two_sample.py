@@ -61,6 +61,34 @@ def energy_test(
     return TwoSample(float(found[0]), float(np.mean(found >= found[0] * (1 - 1e-12))))
 
 
+def relative_energy_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Energy distances of many pairs of sets of numbers, E / (2 <|x - y|>).
+
+    Unbiased in E: about 0, and as often below it, where both are draws of one distribution; 1
+    where they have nothing in common.
+
+    Args:
+        x: (n, m) draws, all of them independent.
+        y: (n, l).
+
+    Returns:
+        (n,).
+    """
+
+    def within(values: np.ndarray) -> np.ndarray:
+        # sum over pairs of |x_i - x_j|: the k-th smallest is above k others and below m - 1 - k
+        m = values.shape[1]
+        weights = 2 * np.arange(m) - (m - 1)
+        return 2 * np.sort(values, axis=1) @ weights / (m * (m - 1))
+
+    both = np.concatenate([x, y], axis=1).astype(np.float64)
+    n, m = both.shape[1], x.shape[1]
+    own, other, joint = within(both[:, :m]), within(both[:, m:]), within(both)
+    pairs = joint * n * (n - 1) - own * m * (m - 1) - other * (n - m) * (n - m - 1)
+    across = pairs / (2 * m * (n - m))
+    return (2 * across - own - other) / (2 * across)
+
+
 def classifier_test(
     x: np.ndarray, y: np.ndarray, seed: int, classifier: ClassifierMixin | None = None
 ) -> TwoSample:

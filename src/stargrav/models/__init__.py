@@ -21,6 +21,7 @@ from torch import nn
 from stargrav.errors import InputError, first_line
 from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.dncnn import DnCnn
+from stargrav.models.flow import PosteriorFlow
 from stargrav.models.heads import MlpHead
 from stargrav.models.spectral import SpectralViT
 from stargrav.models.student import ConvStudent, MlpStudent
@@ -37,6 +38,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "local_transformer": LocalTransformer,
     "mlp_head": MlpHead,
     "mlp_student": MlpStudent,
+    "posterior_flow": PosteriorFlow,
     "spectral_vit": SpectralViT,
     "two_tower": TwoTower,
     "unet1d": UNet1d,

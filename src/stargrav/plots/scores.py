@@ -67,6 +67,7 @@ def against(
     xlabel: str,
     ylabel: str,
     ax: Axes,
+    marked: Mapping[str, float] | None = None,
 ) -> Axes:
     """A score against a setting, a line with its interval for each curve.
 
@@ -76,12 +77,16 @@ def against(
         xlabel: name of the setting.
         ylabel: name of the score.
         ax: drawn into.
+        marked: curve -> one of the settings, which a ring is drawn around.
     """
+    marked = marked or {}
     for number, (name, (value, low, high)) in enumerate(curves.items()):
-        color = COLORS[number % len(COLORS)]
-        style = "-" if number < len(COLORS) else "--"
+        color, style = _line(number)
         ax.plot(x, value, color=color, linestyle=style, marker="o", markersize=4, label=name)
         ax.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+        if name in marked:
+            at = np.flatnonzero(x == marked[name])
+            ax.scatter(x[at], value[at], s=110, facecolor="none", edgecolor=color, zorder=4)
     ax.axhline(0, color=MUTED, linewidth=0.8)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.legend()
@@ -113,6 +118,30 @@ def side_by_side(
     ax.set_xticks(place, places)
     ax.set(ylabel=ylabel)
     return ax
+
+
+def costs(
+    x: np.ndarray, curves: Mapping[str, np.ndarray], xlabel: str, ylabel: str, ax: Axes
+) -> Axes:
+    """What something costs against a setting, both on logarithmic axes.
+
+    Args:
+        x: (n,) setting.
+        curves: name -> (n,) cost, positive, in the colours that `against` gives to as many curves.
+        xlabel: name of the setting.
+        ylabel: name of the cost.
+        ax: drawn into.
+    """
+    for number, (name, values) in enumerate(curves.items()):
+        color, style = _line(number)
+        ax.loglog(x, values, color=color, linestyle=style, marker="o", markersize=4, label=name)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    return ax
+
+
+def _line(number: int) -> tuple[str, str]:
+    """Colour and style of a curve."""
+    return COLORS[number % len(COLORS)], "-" if number < len(COLORS) else "--"
 
 
 def score_map(

@@ -27,6 +27,9 @@ MODULES = {
     "denoiser@prior": "denoiser",
     "denoiser@conditional": "denoiser",
     "denoiser@dncnn": "denoiser",
+    "posteriors@exact": "posteriors",
+    "posteriors@amortized": "posteriors",
+    "posteriors@sampled": "posteriors",
 }
 
 

@@ -5,32 +5,42 @@ conditional   one of clean spectra given the noisy one and its error
 dncnn         the baseline, which answers at once (`models.dncnn`)
 
 They see the reddest pixels of the arm, or all of it. The settings of the training are stored with
-each: a variant is trained as it was, but for what it changes.
+each: a variant is trained as it was, but for what it changes. Beside a diffusion model lie figures
+of its samples, one for every tenth epoch and one for the epoch that is kept.
+
+With `diffusion.pairs`, a folder of LAMOST spectra, `conditional` and `dncnn` learn from pairs of
+visits on the same wavelengths instead (`training.pairs`, which says what that is worth); `prior`
+stays with simulated spectra, since no visit is clean. The folder is known by its name, not by what
+is in it.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
-import torch
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
 
 from stargrav import models
-from stargrav.data.loader import NoisySpectra
-from stargrav.data.splits import sampled_rows
+from stargrav.plots.spectra import stacked
+from stargrav.plots.style import COLORS, STYLE, save
 from stargrav.settings import Diffusion
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
+from stargrav.training.denoisers import batches_of, plan_of
 from stargrav.training.device import device
 from stargrav.training.diffusion import train_diffusion
 from stargrav.training.dncnn import train_dncnn
-from stargrav.training.plan import Plan
 
 HISTORY = "history.csv"
+SAMPLES = "samples"  # folder of the figures
+EVERY = 10  # epochs
 SIZES = {"prediction", "axes", "channels", "kernel", "stride", "heads"}  # of the U-Net
 TOLD = {"prior": (), "conditional": ("noisy", "error")}
-MOST = 20_000  # spectra that the standardisation and the principal axes are fitted to
 
 
 def build(work: Work, out: Path) -> None:
@@ -62,52 +72,47 @@ def write(
         accelerator: for training: auto, cpu or gpu.
         scratch: a folder that outlives an interruption.
     """
+    if kind == "prior":
+        chosen = chosen.model_copy(update={"pairs": None})
+    train, valid = (spectra[name].reddest(chosen.pixels) for name in ("train", "valid"))
+    training = chosen.model_dump(exclude=SIZES)
     place = device(accelerator)
-    train, valid = (reddest(spectra[name], chosen.pixels) for name in ("train", "valid"))
-    rows = sampled_rows(len(train), chosen.spectra, seed)
-    batches = NoisySpectra(
-        train,
-        chosen.batch_size,
-        noise_level=1.0,
-        rows=rows,
-        shuffle=True,
-        generator=torch.Generator(place),
-        device=place,
-    )
-    checks = NoisySpectra(valid, chosen.batch_size, noise_level=1.0, seed=seed, device=place)
-    plan = Plan(
-        epochs=chosen.epochs,
-        schedule="cosine",
-        warmup=chosen.warmup,
-        clip=chosen.clip,
-        patience=chosen.patience,
-        precision=chosen.precision,
-        accelerator=accelerator,
-        seed=seed,
-        progress=kind,
-    )
+    batches, checks, clean = batches_of(train, valid, training, chosen.axes, seed, place)
+    plan = plan_of(training, seed, accelerator, kind)
     if kind == "dncnn":
         sizes, rate = chosen.dncnn.model_dump(), chosen.dncnn_learning_rate
         network, history = train_dncnn(batches, checks, sizes, plan, rate, scratch)
     else:
+        seen = (scratch or out) / SAMPLES  # those of the epochs before an interruption, too
+        seen.mkdir(parents=True, exist_ok=True)
+
+        def watch(epoch: int, samples: Tensor) -> None:
+            draw(train.wave, samples, f"{kind}, epoch {epoch}", seen / f"epoch_{epoch:03d}.png")
+
         network, history = train_diffusion(
             batches,
             checks,
-            torch.from_numpy(train.flux[rows[:MOST]]),
+            clean,
             chosen.model_dump(include=SIZES),
             plan,
             told=TOLD[kind],
             learning_rate=chosen.learning_rate,
             decay=chosen.decay,
+            watch=watch,
+            every=EVERY,
             folder=scratch,
         )
-    models.save(network, out, told=list(TOLD.get(kind, ())), **chosen.model_dump(exclude=SIZES))
+        if scratch is not None:
+            shutil.copytree(seen, out / SAMPLES)
+    facts = chosen.model_dump(exclude=SIZES if chosen.pairs else {*SIZES, "pairs"})
+    models.save(network, out, told=list(TOLD.get(kind, ())), **facts)
     history.drop(columns="seconds").to_csv(out / HISTORY, index=False)
 
 
-def reddest(spectra: Spectra, pixels: int | None) -> Spectra:
-    """The reddest pixels of spectra, all of them if None."""
-    if pixels is None:
-        return spectra
-    flux, error = spectra.flux[:, -pixels:], spectra.error[:, -pixels:]
-    return replace(spectra, wave=spectra.wave[-pixels:], flux=flux, error=error)
+def draw(wave: np.ndarray, samples: Tensor, title: str, path: Path) -> None:
+    """Draw samples (n, pixels), flux at `wave` (pixels,) [A], one above the other."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(8.2, 7.0), layout="constrained")
+        stacked(wave, samples.numpy(), COLORS[0], figure.subplots())
+        figure.suptitle(title, x=0.01, ha="left")
+    save(figure, path)

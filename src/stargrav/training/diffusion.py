@@ -69,8 +69,7 @@ class DiffusionTask(Task):
         told: conditions of the network (see `diffusion.condition`).
         learning_rate: of AdamW.
         decay: see `Averaged`.
-        watch: called with the epoch (from 1) and 16 samples (16, pixels), in flux, after every
-            `every`-th epoch. A conditional model samples spectra of the first validation stars.
+        watch: called with the epoch (from 1) and samples of it, after every `every`-th epoch.
         every: see `watch`.
     """
 
@@ -107,7 +106,7 @@ class DiffusionTask(Task):
         loss = self._loss(self.model.average.module, batch, generator)
         self.log("valid_loss", loss, on_epoch=True, batch_size=len(batch["flux"]))
         if number == 0:
-            self._first = {name: values[:WATCHED] for name, values in batch.items()}
+            self._first = batch
 
     def on_validation_epoch_end(self) -> None:
         """Samples, every so often."""
@@ -115,14 +114,9 @@ class DiffusionTask(Task):
         epoch = int(self.model.average.n_averaged) // self.trainer.num_training_batches
         if self.watch is None or epoch % self.every:
             return
-        network = self.model.average.module
-        told = condition(self.told, self._first, network.prior)
-        count = WATCHED if told is None else len(told)
-        generator = torch.Generator(self.device).manual_seed(VALID_SEED)
-        denoiser = NetworkDenoiser(network, self.schedule, told)
-        shape = (count, network.config["pixels"])
-        found = sample(denoiser, shape, SAMPLERS["dpm_solver"], generator, prior=network.prior)
-        self.watch(epoch, network.prior.flux(found).cpu())
+        self.watch(
+            epoch, watched(self.model.average.module, self._first, self.told, self.schedule)
+        )
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW, of the network and not of its average."""
@@ -135,6 +129,32 @@ class DiffusionTask(Task):
         noise = torch.randn(x.shape, **drawn)
         told = condition(self.told, batch, network.prior)
         return prediction_loss(network, x, t, noise, self.schedule, told)
+
+
+@torch.inference_mode()
+def watched(
+    network: UNet1d, batch: Batch, told: Sequence[str] = (), schedule: Schedule | None = None
+) -> Tensor:
+    """Samples of a network, the same in each call: a generator of their own draws their noise.
+
+    Args:
+        network: in eval mode.
+        batch: of validation stars, of the first 16 of which a conditional model samples spectra.
+        told: conditions of the network.
+        schedule: of the noise.
+
+    Returns:
+        (16, pixels) flux, on the processor.
+    """
+    stars = {name: values[:WATCHED] for name, values in batch.items()}
+    given = condition(told, stars, network.prior)
+    count = WATCHED if given is None else len(given)
+    place = next(network.parameters()).device
+    generator = torch.Generator(place).manual_seed(VALID_SEED)
+    denoiser = NetworkDenoiser(network, schedule or LinearBeta(), given)
+    shape = (count, network.config["pixels"])
+    found = sample(denoiser, shape, SAMPLERS["dpm_solver"], generator, prior=network.prior)
+    return network.prior.flux(found).cpu()
 
 
 def train_diffusion(
@@ -160,7 +180,9 @@ def train_diffusion(
         clean: (n, pixels) flux of training spectra, which standardisation and prior are fitted to.
         sizes: arguments of `UNet1d`; pixels and condition follow from the others.
         plan: of the training.
-        told: see `DiffusionTask`, as schedule, learning_rate, decay, watch and every.
+        told: see `DiffusionTask`, as schedule, learning_rate, decay and every.
+        watch: see `DiffusionTask`; in the end it is called for the network that is kept, with the
+            epoch that this is from.
         folder: where training is kept and resumed from.
         identity: see `fit`; sizes, conditions, rate and decay are added to it.
 
@@ -181,4 +203,9 @@ def train_diffusion(
         "decay": decay,
     }
     history = fit(task, train, valid, plan, folder, {**(identity or {}), **settings})
-    return task.model.average.module, history
+    network = task.model.average.module
+    if watch is not None:
+        first = {name: values.cpu() for name, values in next(iter(valid)).items()}
+        kept = int(history["epoch"][history["valid_loss"].idxmin()])
+        watch(kept, watched(network, first, told, schedule))
+    return network, history

@@ -15,11 +15,11 @@ from stargrav.training.batches import TensorBatches
 
 
 class FreshNoise:
-    """Batches x (b, k), y (b, 1) of features on which noise falls as N(0, level^2 I), drawn anew.
+    """Batches x (b, k), y (b, l) of features on which noise falls as N(0, level^2 I), drawn anew.
 
     Args:
         features: (n, k) of the stars without noise.
-        labels: (n,) in their unit.
+        labels: (n,) or (n, l) in their unit.
         level: standard deviation of the noise.
         batch_size: rows in a batch; the last one may be smaller.
     """
@@ -28,7 +28,7 @@ class FreshNoise:
         self.generator = torch.Generator()
         self.level = level
         self._rows = TensorBatches(
-            {"x": features, "y": labels[:, None]}, batch_size, self.generator
+            {"x": features, "y": labels.reshape(len(labels), -1)}, batch_size, self.generator
         )
         self.share = self._rows.share
 

@@ -1,0 +1,105 @@
+"""Figures of spectra that were drawn or denoised, and of what became of their lines and labels.
+
+Each is drawn from a stored result alone, as those of `experiments.figures`.
+"""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from stargrav.experiments.results import Result
+from stargrav.plots.scores import score_map, side_by_side
+from stargrav.plots.spectra import depths, overlaid, stacked
+from stargrav.plots.style import COLORS, axis_label
+
+MISSED = {
+    "mse": "mean square error (noise's variance)",
+    "mse_once": "mean square error, asked once",
+    **{f"bias_{label}": axis_label(label, "bias of") for label in ("T_eff", "log_g", "M_H")},
+}
+
+
+def samples(result: Result) -> Figure:
+    """Some spectra of each set, side by side."""
+    groups = list(result.spectra.groupby("case", sort=False))
+    figure = Figure(figsize=(4.2 * len(groups), 4.2), layout="constrained")
+    axes = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    for number, ((case, rows), ax) in enumerate(zip(groups, axes, strict=True)):
+        flux = rows.drop(columns=["case", "wave"]).to_numpy(float).T
+        stacked(rows["wave"].to_numpy(float), flux, COLORS[number], ax)
+        ax.set_title(case.split(",")[0])
+        ax.label_outer()
+    return figure
+
+
+def line_depths(result: Result) -> Figure:
+    """Depths of lines in each set of spectra."""
+    rows = result.table[result.table["of"] != "all"].astype({"depth": float, "scatter": float})
+    found = {
+        name: (own["depth"].to_numpy(), own["scatter"].to_numpy())
+        for name, own in rows.groupby("set", sort=False)
+    }
+    lines = [line.replace("_", " ") for line in dict.fromkeys(rows["of"])]
+    figure = Figure(figsize=(3.0 + 0.8 * len(lines), 3.8), layout="constrained")
+    depths(lines, found, figure.subplots())
+    return figure
+
+
+def denoised(result: Result) -> Figure:
+    """One star as each denoiser gives it back, over the noisy and below the clean spectrum."""
+    groups = list(result.spectra.groupby("case", sort=False))
+    figure = Figure(figsize=(9.0, 1.8 * len(groups)), layout="constrained")
+    axes = figure.subplots(len(groups), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for (case, rows), ax in zip(groups, axes, strict=True):
+        flux = {name: rows[name].to_numpy(float) for name in ("noisy", "denoised", "clean")}
+        overlaid(rows["wave"].to_numpy(float), flux, ax)
+        low, high = flux["clean"].min(), flux["clean"].max()
+        ax.set_ylim(2 * low - high, 2 * high - low)  # noise reaches farther and hides the lines
+        ax.set_title(case.split(",")[0])
+        ax.label_outer()
+    return figure
+
+
+def snr_thirds(result: Result) -> Figure:
+    """What is missed of spectra and of labels, in each third of the stars by SNR."""
+    table = result.table[result.table["stars"] != "all"]
+    groups = list(table.groupby(result.summary["axes"][0], sort=False))
+    places = [f"{row.stars}\n(SNR {row.snr:.1f})" for row in groups[0][1].itertuples()]
+    names = [name for name in MISSED if name in table]
+    figure = Figure(figsize=(1.2 + 3.6 * len(names), 3.8), layout="constrained")
+    axes = figure.subplots(1, len(names), squeeze=False)[0]
+    for name, ax in zip(names, axes, strict=True):
+        scores = {
+            key: tuple(rows[f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
+            for key, rows in groups
+        }
+        side_by_side(places, scores, MISSED[name], ax)
+        if name.startswith("mse"):
+            ax.set_yscale("log")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
+def kept(result: Result) -> Figure:
+    """What each denoiser leaves of an edited line, a map for each edit."""
+    groups = list(result.table.groupby("edit", sort=False))
+    lines = result.table["line"].nunique()
+    figure = Figure(figsize=(5.2 * len(groups), 2.0 + 0.4 * lines), layout="constrained")
+    axes = figure.subplots(1, len(groups), squeeze=False)[0]
+    for (edit, rows), ax in zip(groups, axes, strict=True):
+        table = rows.pivot(index="line", columns="model", values="kept")
+        table = table.loc[rows["line"].unique(), rows["model"].unique()]
+        names = [line.replace("_", " ") for line in table.index]
+        label = "kept (1 follows the data, 0 what was learnt)"
+        score_map(table.to_numpy(float), names, list(table.columns), label, ax)
+        ax.set_title(edit)
+    return figure
+
+
+OF_SPECTRA = {
+    "denoised": denoised,
+    "depths": line_depths,
+    "kept": kept,
+    "samples": samples,
+    "snr_thirds": snr_thirds,
+}
