@@ -71,6 +71,7 @@ class Teacher(Section):
     schedule: Literal["plateau", "cosine", "constant"] = "plateau"
     patience: Positive = 20
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    threads: Positive | None = None  # decides the last bit; as many as there are if None
 
 
 class LatentSet(Section):

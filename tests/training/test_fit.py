@@ -250,6 +250,22 @@ def test_the_head_learns_and_its_best_epoch_is_kept():
     assert list(history["epoch"]) == list(range(1, len(history) + 1))
 
 
+@pytest.mark.parametrize("threads", [2, 3, None])
+def test_the_plan_says_how_many_threads_there_are(threads, monkeypatch):
+    """Sums over other numbers of threads differ in their last bit, and trainings with them."""
+    before, seen = torch.get_num_threads(), set()
+    step = RegressionTask.training_step
+
+    def looking(task, *batch):
+        seen.add(torch.get_num_threads())
+        return step(task, *batch)
+
+    monkeypatch.setattr(RegressionTask, "training_step", looking)
+    train_head(data(), data(50, 1), plan(epochs=1, threads=threads), (8,))
+    assert seen == {threads or before}
+    assert torch.get_num_threads() == before
+
+
 def test_training_stops_when_it_no_longer_improves():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((200, 5)), rng.standard_normal(200)

@@ -227,7 +227,11 @@ def _reader(
     family = components(chosen.components, seed)
     clean = family.fit_transform(flux / unit).astype(np.float32)
     checks = family.transform(np.array(valid.flux[:, -pixels:]) / unit).astype(np.float32)
-    noise = np.random.default_rng(seed).standard_normal(checks.shape, dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    noisy, checked = (
+        x + chosen.reader_noise * rng.standard_normal(x.shape, dtype=np.float32)
+        for x in (clean, checks)
+    )
     columns = [LABELS.index(name) for name in labels]
     truth = torch.tensor(train.labels[rows][:, columns], dtype=torch.float32)
     plan = Plan(
@@ -242,8 +246,8 @@ def _reader(
     head, _ = train_network(
         "mlp_head",
         {"widths": chosen.widths, "dropout": 0.0},
-        (clean, truth.numpy()),
-        (checks + chosen.reader_noise * noise, valid.labels[:, columns]),
+        (noisy, truth.numpy()),
+        (checked, valid.labels[:, columns]),
         plan,
         folder=scratch,
         fresh=FreshNoise(torch.from_numpy(clean), truth, chosen.reader_noise, chosen.batch_size),

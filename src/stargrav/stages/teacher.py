@@ -68,6 +68,7 @@ def build(work: Work, out: Path) -> None:
         accelerator=work.settings.accelerator,
         seed=seed,
         progress="teacher",
+        threads=chosen.threads,
     )
     teacher, history = train_teacher(
         train_batches,
@@ -79,7 +80,7 @@ def build(work: Work, out: Path) -> None:
         chosen.learning_rate,
         work.scratch,
     )
-    models.save(teacher, out, **chosen.model_dump(exclude=SIZES))
+    models.save(teacher, out, **chosen.model_dump(exclude=SIZES | {"threads"}))
     history.drop(columns="seconds").to_csv(out / HISTORY, index=False)
 
 

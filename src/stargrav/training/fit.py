@@ -70,9 +70,7 @@ def fit(
     record = Record(plan, folder, _identity(plan, identity))
     record.restore(task)
     if not record.finished:
-        # once set, the number of threads, and with it the last bit, is not MKL's to choose by load
-        torch.set_num_threads(torch.get_num_threads())
-        with torch.random.fork_rng(), _interruptible(record), _quiet():
+        with torch.random.fork_rng(), _interruptible(record), _quiet(), _threads(plan.threads):
             trainer = lightning.Trainer(
                 max_epochs=plan.epochs - record.epoch,
                 accelerator=device(plan.accelerator).type,
@@ -124,6 +122,17 @@ def _identity(plan: Plan, identity: Mapping[str, Any] | None) -> str:
     """Two trainings are the same if all is that decides their losses."""
     deciding = replace(plan, progress=None)
     return repr((deciding, ranks.count(), sorted((identity or {}).items())))
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """So many threads; once set, their number, and so the last bit, is not MKL's to choose."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

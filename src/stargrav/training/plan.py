@@ -32,6 +32,8 @@ class Plan:
         accelerator: `auto`, `cpu` or `gpu`.
         seed: of order, noise and dropout.
         progress: name under which progress is shown; none is shown without it.
+        threads: of the processor, which decide the last bit of every sum; as many as there are
+            if None.
     """
 
     epochs: int
@@ -45,6 +47,7 @@ class Plan:
     accelerator: str = "auto"
     seed: int = 42
     progress: str | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup < 1 or (self.warmup and self.schedule != "cosine"):
