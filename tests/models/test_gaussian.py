@@ -67,3 +67,44 @@ def test_without_axes_all_directions_are_alike(spectra):
     x_t = torch.randn(2, PIXELS)
     mean, spread = prior(x_t, alpha, sigma)
     assert torch.allclose(mean, 0.8 * x_t) and float(spread) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("axes", [PIXELS, 3, 0])
+def test_what_is_known_of_a_measured_star_is_that_of_the_full_matrices(axes):
+    """With all axes whatever the errors are, with fewer along those where errors are alike."""
+    generator = torch.Generator().manual_seed(2)
+
+    def some():
+        return torch.randn(4, PIXELS, generator=generator, dtype=torch.float64)
+
+    prior = SpectrumGaussian(PIXELS, axes).double()
+    prior.axes.copy_(torch.linalg.qr(torch.cat([some(), some(), some()]))[0][:axes])
+    prior.variances.copy_(torch.logspace(3, -3, axes))
+    prior.rest.fill_(1e-3)
+    uneven = some().abs() if axes == PIXELS else torch.zeros(4, PIXELS)
+    x_t, y, error = some(), some(), 0.1 + uneven.double()
+    alpha, sigma = torch.tensor(0.8).double(), torch.tensor([[0.6], [0.1], [2.0], [0.6]]).double()
+    posterior, eye = prior.given(y, error), torch.eye(PIXELS, dtype=torch.float64)
+    mean, spread = posterior(x_t, alpha, sigma)
+    assert spread.shape == (4, 1)
+    for star in range(4):
+        inverse, noise = torch.linalg.inv(covariance(prior)), sigma[star] ** 2
+        weight = error[star] ** -2
+        left = torch.linalg.inv(inverse + weight.diag() + alpha**2 / noise * eye)
+        exact = left @ (weight * y[star] + alpha / noise * x_t[star])
+        assert torch.allclose(prior.axes @ mean[star], prior.axes @ exact)
+        across = float(1 / (1 / prior.rest + alpha**2 / noise))
+        along = float((prior.axes @ left @ prior.axes.T).trace())
+        expected = (along + (PIXELS - axes) * across) / PIXELS
+        assert float(spread[star] ** 2) == pytest.approx(expected)
+        alone = torch.linalg.inv(inverse + weight.diag()) @ (weight * y[star])
+        assert torch.allclose(prior.axes @ posterior.mean[star], prior.axes @ alone)
+
+
+def test_a_measurement_without_weight_says_nothing(fitted):
+    generator = torch.Generator().manual_seed(3)
+    x_t, y = torch.randn(2, 5, PIXELS, generator=generator, dtype=torch.float64)
+    alpha, sigma = torch.full((5, 1), 0.8).double(), torch.full((5, 1), 0.6).double()
+    found = fitted.given(y, torch.full_like(y, 1e6))(x_t, alpha, sigma)
+    for value, expected in zip(found, fitted(x_t, alpha, sigma), strict=True):
+        assert torch.allclose(value, expected)

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from stargrav.models.gaussian import SpectrumGaussian
+from stargrav.models.gaussian import SpectrumGaussian, SpectrumPosterior
+from stargrav.models.unet1d import UNet1d
 
 CONDITIONS = ("noisy", "error", "ivar")
 
@@ -47,3 +48,14 @@ def condition(
             expected = ", ".join(CONDITIONS)
             raise ValueError(f"condition: found {name!r}, expected one of {expected}")
     return torch.stack(found, dim=1) if found else None
+
+
+def posterior(network: UNet1d, batch: Mapping[str, Tensor]) -> SpectrumPosterior | None:
+    """What the normal prior of a network says of the stars of a batch (see `condition`).
+
+    None where what the network predicts does not ask for it.
+    """
+    if network.prediction != "posterior_residual":
+        return None
+    prior = network.prior
+    return prior.given(prior.standardise(batch["noisy"]), batch["error"] / prior.scale)

@@ -8,6 +8,10 @@ normal prior leads to: a network that predicts it learns only what the best line
 all noise levels in numbers of the order of 1. With a prior of one variance for all directions the
 residual is -v; the preconditioning of Karras et al. (2022, arXiv:2206.00364) is that case.
 
+A model of measured stars may predict the `posterior_residual`, which is measured from what the
+normal prior says of x given x_t and the measurement (`SpectrumGaussian.given`). Its network sees
+that mean as the last channel of its condition.
+
 `to_clean` and `from_clean` are the only place where they are converted: training makes its targets
 with the one, samplers read the answers with the other.
 
@@ -20,13 +24,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, Protocol, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from stargrav.diffusion.schedule import Schedule
 from stargrav.models.unet1d import UNet1d
 
-Prediction = Literal["epsilon", "x", "v", "residual"]
+Prediction = Literal["epsilon", "x", "v", "residual", "posterior_residual"]
+RESIDUALS = ("residual", "posterior_residual")
 PREDICTIONS: tuple[str, ...] = get_args(Prediction)
 Prior = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]  # as SpectrumGaussian
 
@@ -55,7 +61,7 @@ def to_clean(
     """The clean x that a predicted value stands for.
 
     Args:
-        value: (batch, pixels) of x, epsilon, v or the residual.
+        value: (batch, pixels) of x, epsilon, v or a residual.
         prediction: which of them it is.
         x_t: (batch, pixels).
         alpha: of the schedule, positive; scalar or (batch, 1).
@@ -69,7 +75,7 @@ def to_clean(
         return (x_t - sigma * value) / alpha
     if prediction == "v":
         return alpha * x_t - sigma * value
-    if prediction == "residual":
+    if prediction in RESIDUALS:
         mean, spread = prior(x_t, alpha, sigma)
         return mean + spread * value
     return value
@@ -88,7 +94,7 @@ def from_clean(
         return (x_t - alpha * x) / sigma
     if prediction == "v":
         return (alpha * x_t - x) / sigma
-    if prediction == "residual":
+    if prediction in RESIDUALS:
         mean, spread = prior(x_t, alpha, sigma)
         return (x - mean) / spread
     return x
@@ -102,6 +108,11 @@ class NetworkDenoiser:
             `prediction` what it predicts, and has a `prior`.
         schedule: any; need not be that of the training.
         condition: (batch, channels, pixels) that the network is told besides.
+        posterior: what is known of the stars from their measurement, by the network's prior, where
+            the network predicts the posterior residual.
+
+    Raises:
+        ValueError: the network needs a posterior and has none.
     """
 
     def __init__(
@@ -109,17 +120,20 @@ class NetworkDenoiser:
         network: UNet1d,
         schedule: Schedule,
         condition: Tensor | None = None,
+        posterior: Prior | None = None,
     ) -> None:
         self.network = network
         self.schedule = schedule
         self.condition = condition
+        self.prior = _start(network, posterior)
 
     def __call__(self, x_t: Tensor, t: Tensor) -> Tensor:
         """E[x | x_t, condition], (batch, pixels)."""
         alpha, sigma = (scale.to(x_t) for scale in self.schedule(t))
         log_snr = self.schedule.log_snr(t).to(x_t).expand(len(x_t))
-        value = self.network(x_t, log_snr, self.condition)
-        kind, prior = self.network.prediction, self.network.prior
+        kind, prior = self.network.prediction, self.prior
+        told = _told(kind, x_t, alpha, sigma, self.condition, prior)
+        value = self.network(x_t, log_snr, told)
         return to_clean(value, kind, x_t, alpha, sigma, prior)
 
 
@@ -130,6 +144,7 @@ def prediction_loss(
     noise: Tensor,
     schedule: Schedule,
     condition: Tensor | None = None,
+    posterior: Prior | None = None,
 ) -> Tensor:
     """Mean square error of what a network predicts (L_simple of Ho et al. 2020 for epsilon).
 
@@ -140,12 +155,39 @@ def prediction_loss(
         noise: (batch, pixels), standard normal.
         schedule: of the noise.
         condition: (batch, channels, pixels) or None.
+        posterior: see `NetworkDenoiser`.
 
     Returns:
         a scalar; 1 is what predicting nothing at all costs.
     """
     alpha, sigma = (scale[:, None].to(x) for scale in schedule(t))
     x_t = alpha * x + sigma * noise
-    target = from_clean(x, network.prediction, x_t, alpha, sigma, network.prior)
-    value = network(x_t, schedule.log_snr(t).to(x), condition)
+    kind, prior = network.prediction, _start(network, posterior)
+    target = from_clean(x, kind, x_t, alpha, sigma, prior)
+    told = _told(kind, x_t, alpha, sigma, condition, prior)
+    value = network(x_t, schedule.log_snr(t).to(x), told)
     return F.mse_loss(value, target)
+
+
+def _start(network: UNet1d, posterior: Prior | None) -> Prior:
+    """What residuals of a network are measured from."""
+    if network.prediction != "posterior_residual":
+        return network.prior
+    if posterior is None:
+        raise ValueError("a network that predicts the posterior residual needs a posterior")
+    return posterior
+
+
+def _told(
+    prediction: Prediction,
+    x_t: Tensor,
+    alpha: Tensor,
+    sigma: Tensor,
+    condition: Tensor | None,
+    prior: Prior,
+) -> Tensor | None:
+    """The condition that a network is told at a time."""
+    if prediction != "posterior_residual":
+        return condition
+    mean = prior(x_t, alpha, sigma)[0][:, None]
+    return mean if condition is None else torch.cat([condition, mean], dim=1)

@@ -172,8 +172,10 @@ class Compared:
             error: (n, pixels).
 
         Returns:
-            name -> what gives (n, pixels): `ddpm` the mean of the draws, `draw` one of them,
-            `at_once` what the network says without any.
+            name -> what gives (n, pixels): `gaussian` the mean under the normal distribution that
+            the diffusion model of clean spectra starts from, without its network; `ddpm` the mean
+            of the draws of the conditional one, `draw` one of them, `at_once` what it says without
+            any.
         """
         seed, where = current().seed, place()
 
@@ -186,6 +188,7 @@ class Compared:
         return {
             "noisy": lambda: noisy,
             "pca": lambda: self._pca.denoise(noisy, error),
+            "gaussian": lambda: diffused.gaussian_mean(prior(), noisy, error),
             "dncnn": lambda: self._by_dncnn(noisy, error),
             "ddpm": lambda: drawn()[0],
             "draw": lambda: drawn()[1],

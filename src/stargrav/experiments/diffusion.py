@@ -96,6 +96,7 @@ def ddpm(
     accept=[
         more_than("mse[dncnn,all] - mse[ddpm,all]", 0.0),
         more_than("ssim[ddpm,all] - ssim[dncnn,all]", 0.0),
+        more_than("mse[gaussian,all] - mse[ddpm,all]", 0.0),
     ],
     needs=NEEDS,
     figures=("denoised", "snr_thirds"),

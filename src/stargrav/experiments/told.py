@@ -70,6 +70,9 @@ def _stored() -> tuple[UNet1d, Sequence[str], History]:
 def _trained(told: Sequence[str]) -> tuple[UNet1d, Sequence[str], History]:
     """A network trained as the stored one was, but for what it is told.
 
+    One that is not told the error measures its residual from what x_t alone says: a posterior
+    would tell it.
+
     Interrupted and called again, its training goes on where it was.
     """
     from stargrav.training.denoisers import batches_of, plan_of
@@ -83,9 +86,12 @@ def _trained(told: Sequence[str]) -> tuple[UNet1d, Sequence[str], History]:
         for split in ("train", "valid")
     )
     seen = (each.reddest(settings["pixels"]) for each in spectra)
+    sizes = {name: value for name, value in settings.items() if name not in FOLLOWING}
+    if sizes["prediction"] == "posterior_residual" and "error" not in told:
+        sizes["prediction"] = "residual"
     network, history = train_diffusion(
         *batches_of(*seen, training, settings["axes"], found.seed, where),
-        {name: value for name, value in settings.items() if name not in FOLLOWING},
+        sizes,
         plan_of(training, found.seed, found.accelerator, "told " + " and ".join(told)),
         told=told,
         learning_rate=training["learning_rate"],

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stargrav.diffusion.condition import condition
+from stargrav.diffusion.condition import condition, posterior
 from stargrav.diffusion.denoise import Denoiser, NetworkDenoiser
 from stargrav.diffusion.sample import SAMPLERS, Sampler, sample
 from stargrav.diffusion.schedule import LinearBeta
@@ -64,6 +64,22 @@ def gaussian(network: UNet1d, count: int, seed: int) -> np.ndarray:
     return network.prior.flux(network.prior.draw(count, generator)).cpu().numpy()
 
 
+def gaussian_mean(network: UNet1d, noisy: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """E[clean | measured] (n, pixels) by that normal distribution alone.
+
+    Args:
+        network: trained; only what it starts from is asked.
+        noisy: (n, pixels) flux.
+        error: (n, pixels), positive.
+    """
+    prior, found = network.prior.cpu(), []
+    for start in range(0, len(noisy), BATCH):
+        y, sigma = (torch.tensor(values[start : start + BATCH]) for values in (noisy, error))
+        mean = prior.given(prior.standardise(y), sigma / prior.scale).mean
+        found.append(prior.flux(mean).numpy())
+    return np.concatenate(found)
+
+
 def posterior_draws(
     network: UNet1d,
     told: Sequence[str],
@@ -94,7 +110,8 @@ def posterior_draws(
 
     def ask(batch: Mapping[str, Tensor]) -> Asked:
         told_of = condition(told, batch, network.prior)
-        return NetworkDenoiser(network, LinearBeta(), told_of), sampler
+        known = posterior(network, batch)
+        return NetworkDenoiser(network, LinearBeta(), told_of, known), sampler
 
     return _draws(network, ask, noisy, error, draws, seed, steps, device)
 

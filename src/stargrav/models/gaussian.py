@@ -11,6 +11,14 @@ x_t = alpha x + sigma epsilon, what is known of x is normal again; along an axis
     mean = alpha c / (alpha^2 c + sigma^2) x_t,    variance = c sigma^2 / (alpha^2 c + sigma^2).
 
 It is the best linear guess at x, and a network has only to learn what it misses.
+
+Where a star has been measured, y = x + error n with an error for each pixel, x given x_t and y is
+normal too. Along the axes, A with rows a_k, its precision is
+
+    Lambda^-1 + A error^-2 A' + (alpha / sigma)^2 1 = V (D + (alpha / sigma)^2) V',
+
+where V and D of a star serve all times. Across the axes, where next to nothing of the variance is,
+x is taken to be known from x_t alone, and y to come from the axes alone.
 """
 
 from __future__ import annotations
@@ -89,6 +97,15 @@ class SpectrumGaussian(nn.Module):
         spread = (left.sum(-1, keepdim=alpha.ndim > 0) + (pixels - k) * left_rest) / pixels
         return mean, spread.sqrt()
 
+    def given(self, measured: Tensor, error: Tensor) -> SpectrumPosterior:
+        """What is known of x where y has been measured besides.
+
+        Args:
+            measured: (batch, pixels) y, standardised.
+            error: (batch, pixels), in the unit of y, positive.
+        """
+        return SpectrumPosterior(self, measured, error)
+
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Standardised spectra (count, pixels) of the distribution."""
         k, pixels = self.axes.shape
@@ -107,3 +124,50 @@ class SpectrumGaussian(nn.Module):
     def _known(variance: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         total = alpha**2 * variance + sigma**2
         return alpha * variance / total, variance * sigma**2 / total
+
+
+class SpectrumPosterior:
+    """The normal distribution of the spectra of stars that have been measured.
+
+    Double precision within: along the axes, precisions span ten orders of magnitude.
+
+    Args:
+        prior: of the spectra.
+        measured: (batch, pixels) y, standardised.
+        error: (batch, pixels), in the unit of y, positive.
+    """
+
+    def __init__(self, prior: SpectrumGaussian, measured: Tensor, error: Tensor) -> None:
+        self.prior = prior
+        axes, weight = prior.axes.double(), error.double() ** -2
+        told = (axes * weight[:, None]) @ axes.T  # (B, K, K)
+        total = told + prior.variances.double().reciprocal().diag()
+        self._precision, self._turn = torch.linalg.eigh(total)
+        self._seen = self._turned((weight * measured.double()) @ axes.T)  # (B, K)
+
+    @property
+    def mean(self) -> Tensor:
+        """E[x | y], (batch, pixels)."""
+        along = self._back(self._seen / self._precision)
+        return along.to(self.prior.axes) @ self.prior.axes
+
+    def __call__(self, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        """What is known of x given x_t and y; as `SpectrumGaussian`, but spread is (batch, 1)."""
+        axes = self.prior.axes
+        k, pixels = axes.shape
+        along = x_t @ axes.T  # (B, K)
+        noisy, scale = (value.double() for value in (alpha / sigma**2, alpha / sigma))
+        precision = self._precision + scale**2
+        known = self._back((self._seen + noisy * self._turned(along.double())) / precision)
+        gain_rest, left_rest = self.prior._known(self.prior.rest, alpha, sigma)
+        mean = gain_rest * x_t + (known.to(along) - gain_rest * along) @ axes
+        left = (1 / precision).sum(-1, keepdim=True).to(along)
+        return mean, ((left + (pixels - k) * left_rest) / pixels).sqrt()
+
+    def _turned(self, along: Tensor) -> Tensor:
+        """Coefficients of the axes (batch, K) -> along the directions V."""
+        return (along[:, None] @ self._turn)[:, 0]
+
+    def _back(self, turned: Tensor) -> Tensor:
+        """The inverse of `_turned`."""
+        return (self._turn @ turned[..., None])[..., 0]

@@ -39,7 +39,7 @@ class UNet1d(nn.Module):
 
     Args:
         pixels: of a spectrum.
-        prediction: `epsilon`, `x`, `v` or `residual`.
+        prediction: `epsilon`, `x`, `v`, `residual` or `posterior_residual`.
         axes: of the prior.
         channels: of the levels, fine to coarse, each a multiple of 8.
         kernel: taps of a convolution, odd.

@@ -1,7 +1,8 @@
 """Stage `denoiser`: the networks that programme `diffusion` judges, trained on the same stars.
 
 prior         a diffusion model of clean spectra
-conditional   one of clean spectra given the noisy one and its error
+conditional   one of clean spectra given the noisy one and its error; residuals are measured from
+              what a normal prior says given these (see `diffusion.denoise`)
 dncnn         the baseline, which answers at once (`models.dncnn`)
 
 They see the reddest pixels of the arm, or all of it. The settings of the training are stored with
@@ -19,6 +20,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -93,7 +95,7 @@ def write(
             batches,
             checks,
             clean,
-            chosen.model_dump(include=SIZES),
+            _sizes(kind, chosen),
             plan,
             told=TOLD[kind],
             learning_rate=chosen.learning_rate,
@@ -107,6 +109,14 @@ def write(
     facts = chosen.model_dump(exclude=SIZES if chosen.pairs else {*SIZES, "pairs"})
     models.save(network, out, told=list(TOLD.get(kind, ())), **facts)
     history.drop(columns="seconds").to_csv(out / HISTORY, index=False)
+
+
+def _sizes(kind: str, chosen: Diffusion) -> dict[str, Any]:
+    """Sizes of the U-Net, and what it predicts."""
+    sizes = chosen.model_dump(include=SIZES)
+    if kind == "conditional" and chosen.prediction == "residual":
+        sizes["prediction"] = "posterior_residual"
+    return sizes
 
 
 def draw(wave: np.ndarray, samples: Tensor, title: str, path: Path) -> None:

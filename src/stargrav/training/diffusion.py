@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from stargrav.diffusion.condition import condition
+from stargrav.diffusion.condition import condition, posterior
 from stargrav.diffusion.denoise import NetworkDenoiser, prediction_loss
 from stargrav.diffusion.sample import SAMPLERS, sample
 from stargrav.diffusion.schedule import STEPS, LinearBeta, Schedule
@@ -128,7 +128,8 @@ class DiffusionTask(Task):
         t = torch.randint(1, STEPS + 1, (len(x),), **drawn).to(x.dtype) / STEPS
         noise = torch.randn(x.shape, **drawn)
         told = condition(self.told, batch, network.prior)
-        return prediction_loss(network, x, t, noise, self.schedule, told)
+        known = posterior(network, batch)
+        return prediction_loss(network, x, t, noise, self.schedule, told, known)
 
 
 @torch.inference_mode()
@@ -151,7 +152,8 @@ def watched(
     count = WATCHED if given is None else len(given)
     place = next(network.parameters()).device
     generator = torch.Generator(place).manual_seed(VALID_SEED)
-    denoiser = NetworkDenoiser(network, schedule or LinearBeta(), given)
+    known = posterior(network, stars)
+    denoiser = NetworkDenoiser(network, schedule or LinearBeta(), given, known)
     shape = (count, network.config["pixels"])
     found = sample(denoiser, shape, SAMPLERS["dpm_solver"], generator, prior=network.prior)
     return network.prior.flux(found).cpu()
@@ -191,7 +193,8 @@ def train_diffusion(
     """
     with torch.random.fork_rng():
         torch.manual_seed(plan.seed)
-        network = UNet1d(pixels=clean.shape[1], condition=len(told), **sizes)
+        seen = len(told) + (sizes.get("prediction") == "posterior_residual")
+        network = UNet1d(pixels=clean.shape[1], condition=seen, **sizes)
         network.prior.fit(clean, plan.seed)
     schedule = schedule or LinearBeta()
     task = DiffusionTask(network, schedule, told, learning_rate, decay, watch, every)
