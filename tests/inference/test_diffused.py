@@ -91,6 +91,25 @@ def test_guided_draws_are_of_the_posterior(untrained):
     assert np.sqrt(np.square(off).mean()) == pytest.approx(1, abs=0.25)
 
 
+def test_an_untrained_network_draws_from_the_normal_posterior(prior):
+    """Its residual is measured from there, and is nothing."""
+    network = UNet1d(PIXELS, "posterior_residual", 2, (8, 16), stride=4, heads=2, condition=1)
+    network.prior.load_state_dict(prior.state_dict())
+    rng = np.random.default_rng(4)
+    truth = diffused.gaussian(network, STARS, 3)
+    error = (rng.uniform(0.05, 0.4, (STARS, 1)) * np.ones(PIXELS)).astype(np.float32)
+    noisy = (truth + error * rng.standard_normal(error.shape)).astype(np.float32)
+    exact = diffused.gaussian_mean(network, noisy, error)
+    assert diffused.at_once(network, (), noisy, error, 0) == pytest.approx(exact, abs=0.01)
+    draws = diffused.posterior_draws(network, (), noisy, error, 20, 0, steps=20)
+    y, sigma = (torch.tensor(values) for values in (noisy, error))
+    none = torch.zeros(STARS, PIXELS), torch.tensor(0.0), torch.tensor(1.0)
+    _, spread = prior.given(prior.standardise(y), sigma / prior.scale)(*none)
+    left = float(prior.scale * spread.square().mean().sqrt())
+    assert (draws - exact[:, None]).std() == pytest.approx(left, rel=0.1)
+    assert (truth - exact).std() == pytest.approx(left, rel=0.2)
+
+
 def test_draws_of_a_star_differ(untrained):
     noisy = np.ones((3, PIXELS), dtype=np.float32)
     draws = diffused.posterior_draws(untrained, (), noisy, noisy, 2, 0, steps=3)

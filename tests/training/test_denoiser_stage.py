@@ -50,6 +50,15 @@ def test_a_network_is_stored_with_what_it_was_told(kind, splits, tmp_path):
         assert network.prior.centre.numpy() == pytest.approx(clean, abs=0.1)
 
 
+def test_only_the_conditional_network_measures_residuals_from_a_posterior(splits, tmp_path):
+    sizes = {"channels": (8, 16), "heads": 2, "prediction": "residual", "axes": 4}
+    chosen = Diffusion(pixels=PIXELS, spectra=64, epochs=1, batch_size=32, **sizes)
+    for kind, expected in (("prior", ("residual", 0)), ("conditional", ("posterior_residual", 3))):
+        denoiser.write(tmp_path / kind, kind, splits, chosen, accelerator="cpu")
+        stored = models.load(tmp_path / kind).config
+        assert (stored["prediction"], stored["condition"]) == expected
+
+
 def test_pairs_of_visits_take_the_place_of_simulated_noise(splits, tmp_path):
     folder = tmp_path / "lamost"
     for number in range(8):

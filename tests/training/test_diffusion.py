@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from stargrav.diffusion.condition import CONDITIONS, condition
+from stargrav.diffusion.condition import CONDITIONS, condition, posterior
 from stargrav.diffusion.denoise import NetworkDenoiser
 from stargrav.diffusion.sample import SAMPLERS, sample
 from stargrav.diffusion.schedule import Cosine, LinearBeta
@@ -141,14 +141,15 @@ def test_samples_are_like_the_data(prediction, how):
         assert found[:, 16:].std(1).median() < 0.02  # of white noise .08, the scale
 
 
-def test_a_conditional_model_denoises_better_than_the_mean_of_noise_and_nothing():
-    sizes = {"prediction": "residual", "axes": 2}
+@pytest.mark.parametrize("prediction", ["residual", "posterior_residual"])
+def test_a_conditional_model_denoises_better_than_the_mean_of_noise_and_nothing(prediction):
+    sizes = {"prediction": prediction, "axes": 2}
     network, _ = train(
         epochs=10, n=2048, batch=128, told=("noisy", "ivar"), sizes=sizes, learning_rate=8e-3
     )
     stars = spectra(200, 3)
     told = condition(("noisy", "ivar"), stars, network.prior)
-    denoiser = NetworkDenoiser(network, LinearBeta(), told)
+    denoiser = NetworkDenoiser(network, LinearBeta(), told, posterior(network, stars))
     generator = torch.Generator().manual_seed(0)
     found = network.prior.flux(sample(denoiser, (200, PIXELS), SAMPLERS["dpm_solver"], generator))
     error = (found - stars["flux"]).square().mean()
