@@ -122,3 +122,18 @@ def test_a_network_is_told_the_mean_that_its_posterior_residual_is_measured_from
     condition = network.call_args.args[2]
     assert condition.shape == (50, 3, 4) and torch.equal(condition[:, 2], found)
     assert torch.allclose(found, POSTERIOR(x_t, *LinearBeta()(t))[0])
+
+
+@pytest.mark.parametrize("prediction", RESIDUALS)
+def test_half_precision_is_for_the_network_alone(prediction):
+    prior = SpectrumGaussian(4, 2)
+    prior.variances.copy_(torch.tensor([1000.0, 0.01]))
+    prior.rest.fill_(1e-4)
+    x, noise = torch.tensor([[30.0, 0.1, 0.01, 0.0]]), torch.tensor([[0.3, 0.1, -1.0, 0.5]])
+    network = Mock(side_effect=lambda x_t, *_: torch.zeros_like(x_t))
+    network.prediction, network.prior = prediction, prior
+    known = prior.given(x + 0.1, torch.ones_like(x))
+    told = (network, x, torch.tensor([0.01]), noise, LinearBeta(), None, known)
+    expected = prediction_loss(*told)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert float(prediction_loss(*told)) == pytest.approx(float(expected), rel=1e-3)

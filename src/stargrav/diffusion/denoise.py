@@ -163,8 +163,10 @@ def prediction_loss(
     alpha, sigma = (scale[:, None].to(x) for scale in schedule(t))
     x_t = alpha * x + sigma * noise
     kind, prior = network.prediction, _start(network, posterior)
-    target = from_clean(x, kind, x_t, alpha, sigma, prior)
-    told = _told(kind, x_t, alpha, sigma, condition, prior)
+    # along the first axes x is some 30 times what is left at small t: too much for half precision
+    with torch.autocast(x.device.type, enabled=False):
+        target = from_clean(x, kind, x_t, alpha, sigma, prior)
+        told = _told(kind, x_t, alpha, sigma, condition, prior)
     value = network(x_t, schedule.log_snr(t).to(x), told)
     return F.mse_loss(value, target)
 
