@@ -33,7 +33,8 @@ TOLD = {"noisy": ("noisy",), "ivar": ("noisy", "ivar"), "error": None}  # None: 
 )
 def ivar_conditioning(stars: Count = 1000, draws: Count = 8, steps: Steps = 25) -> Table:
     """Networks told the noisy flux alone (`noisy`), with its inverse variance (`ivar`) and with
-    its error (`error`, the one of the other experiments), by thirds of the test stars by SNR.
+    its error (`error`, the one of the other experiments, whose residual may be measured from a
+    posterior besides), by thirds of the test stars by SNR.
 
     `mse` is that of the mean of the draws, `mse_once` that of what the network says without any,
     both in units of the noise's variance.

@@ -72,11 +72,12 @@ def gaussian_mean(network: UNet1d, noisy: np.ndarray, error: np.ndarray) -> np.n
         noisy: (n, pixels) flux.
         error: (n, pixels), positive.
     """
-    prior, found = network.prior.cpu(), []
+    prior, found = network.prior, []
     for start in range(0, len(noisy), BATCH):
-        y, sigma = (torch.tensor(values[start : start + BATCH]) for values in (noisy, error))
+        rows, where = slice(start, start + BATCH), prior.axes.device
+        y, sigma = (torch.tensor(values[rows], device=where) for values in (noisy, error))
         mean = prior.given(prior.standardise(y), sigma / prior.scale).mean
-        found.append(prior.flux(mean).numpy())
+        found.append(prior.flux(mean).cpu().numpy())
     return np.concatenate(found)
 
 
