@@ -40,6 +40,9 @@ MAIN_FIGURES = (  # title, experiment, figure of it
     ("R2 by layer and pooling", "latent_extraction", "layers"),
     ("R2 against the number of labelled stars", "sample_efficiency", "sizes"),
     ("R2 of models of whole spectra", "flux_baselines", "scores"),
+    ("A noisy spectrum as denoisers give it back", "conditional_ddpm", "denoised"),
+    ("Lines that were removed or doubled: what comes back", "hallucination", "kept"),
+    ("Where the true log g lies in posteriors", "amortized_posterior", "pit"),
 )
 
 
