@@ -171,6 +171,7 @@ class Diffusion(Section):
     kernel: Annotated[int, Field(ge=3, le=63)] = 5
     stride: Annotated[int, Field(ge=2, le=8)] = 2
     heads: Annotated[int, Field(ge=0, le=32)] = 4
+    conditioning: Literal["channels", "cross_attention"] = "channels"
     spectra: Positive = 100_000
     epochs: Positive = 100
     batch_size: Positive = 64
@@ -184,13 +185,25 @@ class Diffusion(Section):
     dncnn: Dncnn = Dncnn()
     dncnn_learning_rate: Rate = 1e-3
 
+    @model_validator(mode="after")
+    def _sizes(self) -> Diffusion:
+        if any(size % 8 for size in self.channels):
+            raise ValueError(f"channels {self.channels}: multiples of 8")
+        if self.kernel % 2 == 0 or self.dncnn.kernel % 2 == 0:
+            raise ValueError(f"kernels {self.kernel}, {self.dncnn.kernel}: odd")
+        if self.heads and self.channels[-1] % self.heads:
+            raise ValueError(
+                f"heads {self.heads}: 0, or what divides {self.channels[-1]} channels"
+            )
+        return self
+
 
 class Posteriors(Section):
     """Draws from posteriors of test stars, and the networks that they come from."""
 
     stars: Positive = 1_000
     sampled_stars: Positive = 1_000  # of those, as many as spectra are drawn for
-    draws: Annotated[int, Field(ge=2, le=10_000)] = 100
+    draws: Annotated[int, Field(ge=4, le=10_000)] = 100
     steps: Annotated[int, Field(ge=2, le=10_000)] = 20  # of the sampler of spectra
     points: Annotated[int, Field(ge=2**8, le=2**20)] = 2**16  # of the exact integral
     reader_noise: Annotated[float, Field(gt=0, le=1)] = 0.1

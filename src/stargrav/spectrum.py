@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from stargrav.errors import InputError
 from stargrav.labels import LABELS
 
 AS_GIVEN = "as given"
@@ -47,8 +48,14 @@ class Spectra:
         return self.stars["id"].to_numpy() if "id" in self.stars else np.arange(len(self))
 
     def reddest(self, pixels: int | None) -> Spectra:
-        """The same stars with so many of the reddest pixels alone, with all of them if None."""
+        """The same stars with so many of the reddest pixels alone, with all of them if None.
+
+        Raises:
+            InputError: there are fewer.
+        """
         if pixels is None:
             return self
+        if pixels > len(self.wave):
+            raise InputError(self.name, "pixels", len(self.wave), f"at least {pixels}")
         flux, error = self.flux[:, -pixels:], self.error[:, -pixels:]
         return replace(self, wave=self.wave[-pixels:], flux=flux, error=error)

@@ -9,7 +9,7 @@ import torch
 from gaussian_toy import COVARIANCE, MEAN, GaussianDenoiser, deviations
 
 from stargrav.diffusion.guidance import GaussianProduct, MomentMatching, dps
-from stargrav.diffusion.sample import SAMPLERS, Sampler, sample
+from stargrav.diffusion.sample import SAMPLERS, Sampler, leap, sample, scales
 
 N, ERRORS = 4000, 4.5
 ERROR = torch.tensor([0.2, 0.5, 1.0, 5.0], dtype=torch.float64)
@@ -34,7 +34,7 @@ def guided(name, covariance, guidance):
     return sample(denoiser, (N, 4), SAMPLERS[name], generator).double()
 
 
-@pytest.mark.parametrize("name", ["ancestral", "dpm_solver"])
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_the_product_is_exact_for_independent_pixels(name):
     found = guided(
         name,
@@ -44,7 +44,7 @@ def test_the_product_is_exact_for_independent_pixels(name):
     assert max(deviations(found, *posterior(DIAGONAL))) < ERRORS
 
 
-@pytest.mark.parametrize("name", ["ancestral", "dpm_solver"])
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_moment_matching_is_exact_for_any_normal_prior(name):
     found = guided(name, COVARIANCE, lambda exact: MomentMatching(exact, MEASURED, ERROR, 4))
     assert max(deviations(found, *posterior(COVARIANCE))) < ERRORS
@@ -76,6 +76,20 @@ def test_the_product_of_pixels_misses_what_they_have_in_common():
         lambda exact: GaussianProduct(exact, MEASURED, ERROR, pixel_variance(COVARIANCE)),
     )
     assert max(deviations(found, *posterior(COVARIANCE))) > 3 * ERRORS
+
+
+@pytest.mark.parametrize("strength", [0.05, 1.0])
+def test_a_step_of_dps_is_that_of_the_paper(strength):
+    """Algorithm 1 of Chung et al. (2023) with the denoiser's derivative written out."""
+    exact, times = GaussianDenoiser(), torch.tensor([0.6, 0.55], dtype=torch.float64)
+    x = torch.randn(50, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    seeded = (torch.Generator().manual_seed(1) for _ in range(2))
+    found = dps(MEASURED, ERROR, strength)(exact, x, times, next(seeded))
+    mean, (now, then) = exact(x, times[0]), scales(exact.schedule, times)
+    off = (MEASURED - mean) / ERROR
+    gradient = -(off / ERROR / off.norm(dim=1, keepdim=True)) @ exact.gain(times[0])[2].T
+    expected = leap(x, mean, now, then, generator=next(seeded)) - strength * gradient
+    assert torch.allclose(found, expected, atol=1e-10)
 
 
 def test_dps_moves_towards_the_data_and_is_biased():

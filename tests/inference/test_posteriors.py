@@ -7,12 +7,14 @@ import torch
 from small_library import made_up
 
 from stargrav import models
+from stargrav.errors import InputError
 from stargrav.inference import diffused
 from stargrav.inference.posteriors import read_draws
 from stargrav.labels import LABELS
 from stargrav.settings import Diffusion, Posteriors
 from stargrav.spectrum import Spectra
 from stargrav.stages import denoiser, posteriors
+from stargrav.training.reader import train_reader
 
 FEW = {"stars": 12, "sampled_stars": 40, "draws": 60, "steps": 3, "points": 2**10}
 CHOSEN = Posteriors(**FEW, components=4, transforms=1, widths=(8,), spectra=150, epochs=2)
@@ -99,3 +101,18 @@ def test_an_interrupted_sampling_goes_on_from_what_is_kept(splits, tmp_path, mon
     assert len(calls) == 3  # two portions of stars: the first one was kept
     one, two = (read_draws(tmp_path / name).values for name in ("whole", "broken"))
     assert one.shape == (40, 60, 4) and np.array_equal(one, two)
+
+
+def test_the_reader_reads_clean_spectra(splits):
+    """Components that hardly vary must not drown the others."""
+    how = {"components": 8, "widths": (64, 64), "epochs": 80, "batch_size": 16}
+    chosen = Posteriors(**how, spectra=150, reader_noise=0.05)
+    read = train_reader(splits["train"], splits["valid"], LABELS[:4], chosen, accelerator="cpu")
+    found, truth = read(splits["test"].flux), splits["test"].labels[:, :4]
+    r2 = 1 - ((found - truth) ** 2).sum(0) / ((truth - truth.mean(0)) ** 2).sum(0)
+    assert r2.min() > 0.8
+
+
+def test_more_pixels_than_there_are_is_told(splits):
+    with pytest.raises(InputError, match="at least 5000"):
+        splits["test"].reddest(5000)

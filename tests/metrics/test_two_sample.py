@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist, pdist
+from sklearn.neighbors import KNeighborsClassifier
 
 from stargrav.metrics.two_sample import (
     classifier_test,
@@ -64,3 +65,12 @@ def test_relative_energy_distance_is_nothing_between_draws_of_one_distribution()
     assert abs(found.mean()) < 4 * found.std() / np.sqrt(len(found))
     assert (found < 0).any()
     assert relative_energy_distances(draws[0], draws[1] + 1e6).min() > 0.99
+
+
+def test_pairs_stay_together():
+    """A classifier that learns rows by heart must not meet the other one of a pair."""
+    x = normal(0)
+    alone = classifier_test(x, x + 1e-6, 0, KNeighborsClassifier(1))
+    paired = classifier_test(x, x + 1e-6, 0, KNeighborsClassifier(1), paired=True)
+    assert abs(alone.value - 0.5) > 0.1  # the nearest is the partner, of the other kind
+    assert abs(paired.value - 0.5) < 0.05

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.stats import norm
 from sklearn.base import ClassifierMixin
-from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_score
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -90,7 +90,11 @@ def relative_energy_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def classifier_test(
-    x: np.ndarray, y: np.ndarray, seed: int, classifier: ClassifierMixin | None = None
+    x: np.ndarray,
+    y: np.ndarray,
+    seed: int,
+    classifier: ClassifierMixin | None = None,
+    paired: bool = False,
 ) -> TwoSample:
     """Accuracy of a classifier on vectors that it was not trained on, over five folds.
 
@@ -99,6 +103,8 @@ def classifier_test(
         y: (n, d), as many: accuracy would be no measure otherwise.
         seed: of folds and classifier.
         classifier: scikit-learn's; a perceptron with one hidden layer if not given.
+        paired: the vectors of a row belong together, such as those of one star: they fall into
+            one fold.
 
     Raises:
         ValueError: the two differ in number.
@@ -111,6 +117,10 @@ def classifier_test(
     inputs = np.concatenate([x, y])
     kind = np.repeat([0, 1], len(x))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    accuracy = cross_val_score(classifier, inputs, kind, cv=folds).mean()
+    groups = None
+    if paired:
+        groups = np.tile(np.random.default_rng(seed).permutation(len(x)), 2)
+        folds = GroupKFold(FOLDS)
+    accuracy = cross_val_score(classifier, inputs, kind, groups=groups, cv=folds).mean()
     error = 0.5 / np.sqrt(len(inputs))
     return TwoSample(float(accuracy), float(norm.sf((accuracy - 0.5) / error)))

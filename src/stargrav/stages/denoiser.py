@@ -41,7 +41,7 @@ from stargrav.training.dncnn import train_dncnn
 HISTORY = "history.csv"
 SAMPLES = "samples"  # folder of the figures
 EVERY = 10  # epochs
-SIZES = {"prediction", "axes", "channels", "kernel", "stride", "heads"}  # of the U-Net
+UNET = {"prediction", "axes", "channels", "kernel", "stride", "heads", "conditioning"}
 TOLD = {"prior": (), "conditional": ("noisy", "error")}
 
 
@@ -77,7 +77,7 @@ def write(
     if kind == "prior":
         chosen = chosen.model_copy(update={"pairs": None})
     train, valid = (spectra[name].reddest(chosen.pixels) for name in ("train", "valid"))
-    training = chosen.model_dump(exclude=SIZES)
+    training = chosen.model_dump(exclude=UNET)
     place = device(accelerator)
     batches, checks, clean = batches_of(train, valid, training, chosen.axes, seed, place)
     plan = plan_of(training, seed, accelerator, kind)
@@ -106,14 +106,14 @@ def write(
         )
         if scratch is not None:
             shutil.copytree(seen, out / SAMPLES)
-    facts = chosen.model_dump(exclude=SIZES if chosen.pairs else {*SIZES, "pairs"})
+    facts = chosen.model_dump(exclude=UNET if chosen.pairs else {*UNET, "pairs"})
     models.save(network, out, told=list(TOLD.get(kind, ())), **facts)
     history.drop(columns="seconds").to_csv(out / HISTORY, index=False)
 
 
 def _sizes(kind: str, chosen: Diffusion) -> dict[str, Any]:
     """Sizes of the U-Net, and what it predicts."""
-    sizes = chosen.model_dump(include=SIZES)
+    sizes = chosen.model_dump(include=UNET)
     if kind == "conditional" and chosen.prediction == "residual":
         sizes["prediction"] = "posterior_residual"
     return sizes

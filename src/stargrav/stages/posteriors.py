@@ -1,7 +1,8 @@
 """Stage `posteriors`: label vectors drawn from the posteriors of test stars, in three ways.
 
 See `inference.posteriors`. The pixels are those of the networks of programme `diffusion`, the
-noise is that of the stars' first latents, and the error that it scatters by is known.
+noise is that of the stars' first latents. The exact posterior and the flow are told the error that
+it scatters by, the diffusion model the kind of error that it was trained with.
 """
 
 from __future__ import annotations
@@ -19,12 +20,11 @@ from stargrav.data.loader import Clean, NoisySpectra
 from stargrav.data.sources import open_source
 from stargrav.data.splits import SPLITS, sampled_rows
 from stargrav.inference import diffused
-from stargrav.inference.bayes import Integrator
+from stargrav.inference.bayes import LEAST_ESS, Integrator
 from stargrav.inference.draws import noisy_draw
 from stargrav.inference.emulator import Emulator
 from stargrav.inference.posteriors import MANIFEST, write_draws
 from stargrav.labels import LABELS
-from stargrav.models.features import components
 from stargrav.observation.simulate import Simulator
 from stargrav.physics.grid import Library
 from stargrav.settings import Posteriors
@@ -32,13 +32,13 @@ from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
 from stargrav.training.device import device
 from stargrav.training.flow import train_flow
-from stargrav.training.head import train_network
 from stargrav.training.plan import Plan
-from stargrav.training.redrawn import FreshNoise
+from stargrav.training.reader import train_reader
 
 HISTORY = "history.csv"
 SIZES = {"components", "transforms", "widths", "bins"}  # of the flow
 BLIND = 1e3  # error of pixels that are not seen, in units of their own: all components stay known
+MANY = 5  # effective points of a posterior for each of its draws
 MOST = 20_000  # spectra that components and scales are found from
 _READ = 1024  # spectra read at a time
 _STARS = 32  # that are drawn for together, and kept through an interruption
@@ -88,7 +88,8 @@ def exact(
     test, labels = spectra["test"], varying(spectra)
     rows = np.arange(min(chosen.stars, len(test)))
     emulator = Emulator(library, place, torch.float64)  # a part of the arm knows few components
-    integrate = Integrator(emulator, chosen.points, seed, chosen.draws, chosen.draws)
+    least = max(LEAST_ESS, MANY * chosen.draws)  # draws that hardly ever come twice
+    integrate = Integrator(emulator, chosen.points, seed, least, chosen.draws)
     noisy, error = (x.double() for x in noisy_draw(Clean(test, place, "noiseless"), rows, 1, seed))
     error[:, : error.shape[1] - pixels] *= BLIND
     with tqdm(total=len(rows), desc="exact posterior", leave=False, disable=None) as bar:
@@ -130,7 +131,10 @@ def amortized(
     flow, history = train_flow(
         batches,
         checks,
-        {name: values.cpu() for name, values in next(iter(known)).items()},
+        {
+            **{name: values.cpu() for name, values in next(iter(known)).items()},
+            "labels": torch.tensor(seen["train"].labels[rows]),  # all of them say the ranges
+        },
         chosen.model_dump(include=SIZES),
         plan,
         [LABELS.index(name) for name in labels],
@@ -172,8 +176,9 @@ def sampled(
     labels, place = varying(spectra), device(accelerator)
     network, told = models.load(conditional), models.read_config(conditional)["facts"]["told"]
     pixels = network.config["pixels"]
-    read = _reader(spectra, pixels, labels, chosen, seed, accelerator, scratch)
-    clean = Clean(spectra["test"], place, "noiseless")
+    train, valid = (spectra[name].reddest(pixels) for name in ("train", "valid"))
+    read = train_reader(train, valid, labels, chosen, seed, accelerator, scratch)
+    clean = Clean(spectra["test"], place)  # with errors of the kind that the network was told
     count, found = min(chosen.sampled_stars, len(spectra["test"])), []
     starts = range(0, count, _STARS)
     for start in tqdm(starts, desc="sampled posterior", leave=False, disable=None):
@@ -198,58 +203,3 @@ def varying(spectra: Mapping[str, Spectra]) -> tuple[str, ...]:
     """Labels in which the training stars differ."""
     spread = np.ptp(spectra["train"].labels, axis=0)
     return tuple(name for name, width in zip(LABELS, spread, strict=True) if width > 0)
-
-
-class _Reader:
-    """Labels of clean spectra."""
-
-    def __init__(self, unit: np.ndarray, family: object, head: object) -> None:
-        self.unit, self.family, self.head = unit, family, head
-
-    def __call__(self, flux: np.ndarray) -> np.ndarray:
-        found = self.head.predict(self.family.transform(flux / self.unit))
-        return found.reshape(len(flux), -1)
-
-
-def _reader(
-    spectra: Mapping[str, Spectra],
-    pixels: int,
-    labels: tuple[str, ...],
-    chosen: Posteriors,
-    seed: int,
-    accelerator: str,
-    scratch: Path | None,
-) -> _Reader:
-    train, valid = spectra["train"], spectra["valid"]
-    rows = sampled_rows(len(train), chosen.spectra, seed)
-    flux = np.array(train.flux[rows, -pixels:])
-    unit = np.sqrt(np.mean(np.square(train.error[rows[:_READ], -pixels:]), axis=0))
-    family = components(chosen.components, seed)
-    clean = family.fit_transform(flux / unit).astype(np.float32)
-    checks = family.transform(np.array(valid.flux[:, -pixels:]) / unit).astype(np.float32)
-    rng = np.random.default_rng(seed)
-    noisy, checked = (
-        x + chosen.reader_noise * rng.standard_normal(x.shape, dtype=np.float32)
-        for x in (clean, checks)
-    )
-    columns = [LABELS.index(name) for name in labels]
-    truth = torch.tensor(train.labels[rows][:, columns], dtype=torch.float32)
-    plan = Plan(
-        epochs=chosen.epochs,
-        schedule="cosine",
-        monitor="valid_r2",
-        patience=chosen.patience,
-        accelerator=accelerator,
-        seed=seed,
-        progress="reader",
-    )
-    head, _ = train_network(
-        "mlp_head",
-        {"widths": chosen.widths, "dropout": 0.0},
-        (noisy, truth.numpy()),
-        (checked, valid.labels[:, columns]),
-        plan,
-        folder=scratch,
-        fresh=FreshNoise(torch.from_numpy(clean), truth, chosen.reader_noise, chosen.batch_size),
-    )
-    return _Reader(unit, family, head)
