@@ -32,6 +32,7 @@ from stargrav.training.device import device
 
 NEEDS = ("dataset", "denoiser@prior", "denoiser@conditional", "denoiser@dncnn")
 LABELS = ("T_eff", "log_g", "M_H")
+READ_AT = 0.1  # noise level that readers of labels learn at: at 1 they shrink labels themselves
 THIRDS = ("low", "middle", "high")  # of the stars, by SNR
 
 Steps = Annotated[int, Field(ge=2, le=10_000)]  # of a sampler
@@ -134,9 +135,9 @@ class Stars:
         return found / noise
 
     def readers(self) -> dict[str, SweptRidge]:
-        """Ridges that read labels from noisy spectra."""
-        train, valid, _ = self.parts
-        seen, checked = (measured(part, self.pixels)[0] for part in (train, valid))
+        """Ridges that read labels from spectra with little noise, as denoised ones have."""
+        train, valid, _ = spectra("flux", noise_level=READ_AT, stars=self.train)
+        seen, checked = (part.features[0][:, -self.pixels :] for part in (train, valid))
         return {
             label: SweptRidge().fit(seen, train.stars[label], checked, valid.stars[label])
             for label in LABELS
@@ -224,8 +225,10 @@ def compared(
 ) -> Table:
     """Denoised test stars against the clean ones: all of them, and each third by SNR.
 
-    `mse` is in units of the noise's variance: 1 for noisy spectra. `bias_...` is the mean error of
-    labels read by a ridge that was fitted to noisy training spectra.
+    `mse` is in units of the noise's variance: 1 for noisy spectra. Labels are read by ridges that
+    were fitted to training spectra with little noise. Of what they read from the denoised spectrum
+    less what they read from the clean one, `bias_...` is the mean and `slope_...` the slope
+    against the true label: 0 where labels are kept, about -1 where all stars get one spectrum.
 
     Args:
         denoisers: by name.
@@ -243,8 +246,10 @@ def compared(
             "ssim": bootstrap(average, alike, seed=seed),
         }
         for label, reader in readers.items():
-            off = reader.predict(flux[rows]) - stars.parts.test.stars[label][rows]
+            off = reader.predict(flux[rows]) - reader.predict(stars.clean[rows])
+            true = stars.parts.test.stars[label][rows]
             metrics[f"bias_{label}"] = bootstrap(average, off, seed=seed)
+            metrics[f"slope_{label}"] = bootstrap(slope, off, true, seed=seed)
         told = {"n_test": len(rows), "snr": float(np.median(stars.snr[rows]))}
         told |= (columns or {}).get(case.labels["model"], {})
         shown = {}
@@ -253,3 +258,21 @@ def compared(
             shown = {"wave": stars.wave, **{name: values[0] for name, values in shown.items()}}
         case.record(Score(metrics, told, spectra=shown))
     return table
+
+
+def slope(off: np.ndarray, label: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Slope of the least-squares line; a statistic for `metrics.estimate.bootstrap`.
+
+    Args:
+        off: (n,) what labels are read off by.
+        label: (n,) true ones, same unit.
+        weights: (m, n) counts of each star in m resamples; once each if left out.
+
+    Returns:
+        A number, or (m,).
+    """
+    weights = np.ones(len(label)) if weights is None else weights
+    off, label = off - off.mean(), label - label.mean()  # sums below do not cancel
+    mean = average(label, weights)
+    spread = average(label**2, weights) - mean**2
+    return (average(off * label, weights) - average(off, weights) * mean) / spread

@@ -41,13 +41,14 @@ Means = Callable[[diffused.Guide, tuple[np.ndarray, np.ndarray], int], np.ndarra
 @experiment(
     plan="diffusion 1.1",
     claim="Guided by the exact form, a model that never saw noise reads log g with less bias "
-    "than one that was told the noisy spectrum",
+    "and less shrinkage than one that was told the noisy spectrum",
     accept=[
         more_than(
             "max(bias_log_g[ddpm,all], -bias_log_g[ddpm,all])"
             " - max(bias_log_g[matched,all], -bias_log_g[matched,all])",
             0.0,
         ),
+        more_than("slope_log_g[matched,all] - slope_log_g[ddpm,all]", 0.0),
     ],
     needs=("dataset", "denoiser@prior", "denoiser@conditional"),
     figures=("denoised", "snr_thirds"),
