@@ -15,7 +15,7 @@ from pydantic import Field
 
 from stargrav.errors import InputError
 from stargrav.experiments.denoisers import NEEDS, Compared, Stars, Steps
-from stargrav.experiments.spec import Count, at_least, experiment
+from stargrav.experiments.spec import Count, at_least, at_most, experiment
 from stargrav.experiments.steps import current, over
 from stargrav.experiments.table import Table
 from stargrav.metrics.calibration import average
@@ -28,7 +28,10 @@ EDITS = {"removed": 0.0, "doubled": 2.0}  # factor of a line's depth
 @experiment(
     plan="diffusion 3.2",
     claim="Lines that are removed or doubled come back from a diffusion model as they were edited",
-    accept=[at_least("min(kept[ddpm,*,*])", 0.8)],
+    accept=[
+        at_least("min(kept[ddpm,*,*])", 0.8),
+        at_most("max(kept[ddpm,*,*])", 1.2),
+    ],
     needs=NEEDS,
     figures=("kept",),
 )
