@@ -14,6 +14,7 @@ from stargrav.labels import LABELS
 from stargrav.settings import Diffusion, Posteriors
 from stargrav.spectrum import Spectra
 from stargrav.stages import denoiser, posteriors
+from stargrav.training.plan import Plan
 from stargrav.training.reader import train_reader
 
 FEW = {"stars": 12, "sampled_stars": 40, "draws": 60, "steps": 3, "points": 2**10}
@@ -105,9 +106,9 @@ def test_an_interrupted_sampling_goes_on_from_what_is_kept(splits, tmp_path, mon
 
 def test_the_reader_reads_clean_spectra(splits):
     """Components that hardly vary must not drown the others."""
-    how = {"components": 8, "widths": (64, 64), "epochs": 80, "batch_size": 16}
-    chosen = Posteriors(**how, spectra=150, reader_noise=0.05)
-    read = train_reader(splits["train"], splits["valid"], LABELS[:4], chosen, accelerator="cpu")
+    plan = Plan(epochs=80, schedule="cosine", monitor="valid_r2", accelerator="cpu")
+    given = splits["train"], splits["valid"], LABELS[:4], 8, 0.05, (64, 64), plan
+    read = train_reader(*given, batch_size=16)
     found, truth = read(splits["test"].flux), splits["test"].labels[:, :4]
     r2 = 1 - ((found - truth) ** 2).sum(0) / ((truth - truth.mean(0)) ** 2).sum(0)
     assert r2.min() > 0.8

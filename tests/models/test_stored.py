@@ -22,6 +22,7 @@ NETWORKS = {
     "local_transformer": {"inputs": 7, "places": (0, 5), "outputs": 2, "size": 8},
     "mlp_head": {"inputs": 7, "widths": (6, 5), "outputs": 2},
     "mlp_student": {"inputs": 7, "widths": (6, 5), "outputs": 2},
+    "posterior_flow": {"pixels": 9, "labels": 2, "components": 3, "transforms": 1, "widths": (6,)},
     "two_tower": {"inputs": 7, "features": 2, "places": (0, 3), "outputs": 2},
     "unet1d": {
         "pixels": 51,
@@ -42,6 +43,8 @@ def example(name: str) -> tuple[torch.Tensor, ...]:
         return 1 + torch.randn(3, 50), torch.rand(3, 50)
     if name == "unet1d":
         return torch.randn(3, 51), torch.randn(3), torch.randn(3, 2, 51)
+    if name == "posterior_flow":
+        return torch.rand(3, 2), torch.randn(3, 4)
     return (torch.randn(3, 7),)
 
 

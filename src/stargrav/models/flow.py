@@ -91,7 +91,7 @@ class PosteriorFlow(nn.Module):
         larger = (error / self.unit).log().mean(dim=1, keepdim=True)
         return (torch.cat([scores, larger], dim=1) - self.middle) / self.deviation
 
-    def log_prob(self, labels: Tensor, told: Tensor) -> Tensor:
+    def forward(self, labels: Tensor, told: Tensor) -> Tensor:
         """Logarithm of the density of z (n,) at labels (n, labels), given what is `told`."""
         share = ((labels - self.low) / (self.high - self.low)).clamp(EDGE, 1 - EDGE)
         z = torch.special.ndtri(share.double()).to(told)

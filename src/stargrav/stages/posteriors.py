@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -118,16 +119,7 @@ def amortized(
     )
     checks = NoisySpectra(seen["valid"], _READ, seed=seed, **common)
     known = NoisySpectra(seen["train"], MOST, rows=rows[:MOST], seed=seed, **common)
-    plan = Plan(
-        epochs=chosen.epochs,
-        schedule="cosine",
-        warmup=0.05,
-        clip=1.0,
-        patience=chosen.patience,
-        accelerator=accelerator,
-        seed=seed,
-        progress="posterior",
-    )
+    plan = _plan(chosen, seed, accelerator, "posterior", warmup=0.05, clip=1.0)
     flow, history = train_flow(
         batches,
         checks,
@@ -177,7 +169,18 @@ def sampled(
     network, told = models.load(conditional), models.read_config(conditional)["facts"]["told"]
     pixels = network.config["pixels"]
     train, valid = (spectra[name].reddest(pixels) for name in ("train", "valid"))
-    read = train_reader(train, valid, labels, chosen, seed, accelerator, scratch)
+    read = train_reader(
+        train,
+        valid,
+        labels,
+        chosen.components,
+        chosen.reader_noise,
+        chosen.widths,
+        _plan(chosen, seed, accelerator, "reader", monitor="valid_r2"),
+        chosen.spectra,
+        chosen.batch_size,
+        scratch,
+    )
     clean = Clean(spectra["test"], place)  # with errors of the kind that the network was told
     count, found = min(chosen.sampled_stars, len(spectra["test"])), []
     starts = range(0, count, _STARS)
@@ -203,3 +206,16 @@ def varying(spectra: Mapping[str, Spectra]) -> tuple[str, ...]:
     """Labels in which the training stars differ."""
     spread = np.ptp(spectra["train"].labels, axis=0)
     return tuple(name for name, width in zip(LABELS, spread, strict=True) if width > 0)
+
+
+def _plan(chosen: Posteriors, seed: int, accelerator: str, name: str, **others: Any) -> Plan:
+    """How the networks of the stage are trained."""
+    return Plan(
+        epochs=chosen.epochs,
+        schedule="cosine",
+        patience=chosen.patience,
+        accelerator=accelerator,
+        seed=seed,
+        progress=name,
+        **others,
+    )

@@ -33,7 +33,7 @@ class FlowTask(Task):
     def loss(self, batch: Batch) -> Tensor:
         """Mean of -log p(z | what is told), in nats; that of the prior is 1.42 for each label."""
         told = self.model.told(batch["noisy"], batch["error"])
-        return -self.model.log_prob(batch["labels"][:, self.columns], told).mean()
+        return -self.model(batch["labels"][:, self.columns], told).mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW."""

@@ -6,6 +6,7 @@ spectra that a model has drawn.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,8 @@ from stargrav.data.splits import sampled_rows
 from stargrav.labels import LABELS
 from stargrav.models.features import components
 from stargrav.models.heads import MlpHead
-from stargrav.settings import Posteriors
 from stargrav.spectrum import Spectra
-from stargrav.training.head import train_network
+from stargrav.training.head import BATCH_SIZE, train_network
 from stargrav.training.plan import Plan
 from stargrav.training.redrawn import FreshNoise
 
@@ -49,10 +49,13 @@ class Reader:
 def train_reader(
     train: Spectra,
     valid: Spectra,
-    labels: tuple[str, ...],
-    chosen: Posteriors,
-    seed: int = 42,
-    accelerator: str = "auto",
+    labels: Sequence[str],
+    count: int,
+    noise: float,
+    widths: Sequence[int],
+    plan: Plan,
+    spectra: int | None = None,
+    batch_size: int = BATCH_SIZE,
     folder: Path | None = None,
 ) -> Reader:
     """Learn to read.
@@ -61,41 +64,35 @@ def train_reader(
         train: clean spectra with their errors.
         valid: those that say when to stop.
         labels: to be read.
-        chosen: number of stars and components, noise, sizes and training of the head.
-        seed: of stars, components, noise and training.
-        accelerator: for the training.
-        folder: where it is kept and resumed from.
+        count: of components.
+        noise: that falls on them, in units of the usual error.
+        widths: of the head's hidden layers.
+        plan: of the head's training; its seed is that of stars, components and noise, too.
+        spectra: training stars; all if None.
+        batch_size: stars in a batch.
+        folder: where the training is kept and resumed from.
     """
-    rows = sampled_rows(len(train), chosen.spectra, seed)
+    seed = plan.seed
+    rows = sampled_rows(len(train), spectra or len(train), seed)
     flux = np.array(train.flux[rows])
     unit = np.sqrt(np.mean(np.square(train.error[rows[:MOST]]), axis=0))
-    axes = components(chosen.components, seed)
+    axes = components(count, seed)
     clean = axes.fit_transform(flux / unit).astype(np.float32)
     checks = axes.transform(np.array(valid.flux) / unit).astype(np.float32)
     rng = np.random.default_rng(seed)
     # inputs are standardised as they will be seen, or those that hardly vary would be blown up
     noisy, checked = (
-        x + chosen.reader_noise * rng.standard_normal(x.shape, dtype=np.float32)
-        for x in (clean, checks)
+        x + noise * rng.standard_normal(x.shape, dtype=np.float32) for x in (clean, checks)
     )
     columns = [LABELS.index(name) for name in labels]
     truth = torch.tensor(train.labels[rows][:, columns], dtype=torch.float32)
-    plan = Plan(
-        epochs=chosen.epochs,
-        schedule="cosine",
-        monitor="valid_r2",
-        patience=chosen.patience,
-        accelerator=accelerator,
-        seed=seed,
-        progress="reader",
-    )
     head, _ = train_network(
         "mlp_head",
-        {"widths": chosen.widths, "dropout": 0.0},
+        {"widths": widths, "dropout": 0.0},
         (noisy, truth.numpy()),
         (checked, valid.labels[:, columns]),
         plan,
         folder=folder,
-        fresh=FreshNoise(torch.from_numpy(clean), truth, chosen.reader_noise, chosen.batch_size),
+        fresh=FreshNoise(torch.from_numpy(clean), truth, noise, batch_size),
     )
     return Reader(unit, axes, head)
