@@ -17,7 +17,17 @@ NOUNS = (
     *("constants", "labels", "errors", "files", "named_lines"),
     *("processes", "ranks", "spectrum"),
 )
-ABOVE_ALL = ("cli", "commands", "dvc_process", "page", "pipeline", "report", "stages", "__main__")
+ABOVE_ALL = (
+    "cli",
+    "commands",
+    "dvc_process",
+    "page",
+    "pipeline",
+    "report",
+    "side_by_side",
+    "stages",
+    "__main__",
+)
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
 ONLY_IN = {"h5py": ("data/store.py", "data/tables.py"), "mlflow": ("experiments/run.py",)}
 LONGEST_MODULE, LONGEST_EXPERIMENT = 350, 60  # lines; of code, in a module

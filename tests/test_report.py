@@ -15,7 +15,7 @@ from stargrav.errors import InputError
 from stargrav.experiments import registry
 from stargrav.experiments.advice import GROUPS
 from stargrav.experiments.decisions import TREES
-from stargrav.experiments.results import write
+from stargrav.experiments.results import SECONDS, write
 from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import regression_scores
 from stargrav.report import write_report
@@ -204,12 +204,14 @@ def test_models_of_whole_spectra_stand_in_one_table_the_best_first(own, tmp_path
             value = truth + rng.normal(0, number / 5, 200)
             found = Prediction("log_g", truth, value, {})
             columns = {"n_train": 9, "parameters": number}
-            case.record(Score(regression_scores(truth, value, seed=1), columns, found))
+            score = Score(regression_scores(truth, value, seed=1), columns, found)
+            case.record(score, seconds=10 * number)
         folder = own / name
         folder.mkdir()
         conditions = {"profile": "laptop", "seed": 1, "parameters": parameters}
         written = registry()[name]
         write(folder, type(experiment)(**{**vars(written), "accept": ()}), table, conditions)
+    (own / "latent_tower" / SECONDS).unlink()  # an early result, which kept none
     frame = report._whole_spectra(
         {name: report.Result(own / name) for name in ("encoder_mlp", "lgbm_sweep", "latent_tower")}
     )
@@ -222,15 +224,16 @@ def test_models_of_whole_spectra_stand_in_one_table_the_best_first(own, tmp_path
         "parameters",
         "r2",
         "efficiency",
+        "seconds",
     ]
-    found = [(line[0], line[2], line[4]) for line in lines[2:]]
+    found = [(line[0], line[2], line[4], line[7]) for line in lines[2:]]
     assert [noise for noise, *_ in found] == ["0.1"] * 3 + ["1"] * 5
     assert found[3:] == [
-        ("1", "global", "1"),
-        ("1", "both", "2"),
-        ("1", "baseline", "4"),
-        ("1", "leaves_7", "5"),
-        ("1", "depth_3", "6"),
+        ("1", "global", "1", ""),
+        ("1", "both", "2", ""),
+        ("1", "baseline", "4", "40"),
+        ("1", "leaves_7", "5", "50"),
+        ("1", "depth_3", "6", "60"),
     ]
     assert report._whole_spectra({"encoder_mlp": report.Result(own / "encoder_mlp")}) == ""
 

@@ -171,12 +171,37 @@ def adopt(name: str) -> None:
     commands.adopt(name)
 
 
+JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    help="Stages at a time, which share the cores. Default: as many as there are cores.",
+)
+
+
 @cli.command()
-def report() -> None:
-    """Write docs/results.md, docs/results.html and their figures from the stored tables."""
+@click.argument("name")
+@JOBS
+def programme(name: str, jobs: int | None) -> None:
+    """Run all experiments of programme NAME: distill, towers, logg_1m or diffusion.
+
+    What they need is made before them, what has not changed is kept. Settings are those of
+    params.yaml; each experiment is logged as `stargrav run` logs it.
+    """
     from stargrav import commands
 
-    commands.report()
+    commands.programme(name, jobs)
+
+
+@cli.command()
+@JOBS
+def report(jobs: int | None) -> None:
+    """Make all that has changed, and docs/results.md, docs/results.html and their figures.
+
+    A whole run of all programmes takes hours in profile laptop.
+    """
+    from stargrav import commands
+
+    commands.report(jobs)
 
 
 def overrides(arguments: list[str]) -> dict[str, str]:

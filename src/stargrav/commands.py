@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
@@ -311,13 +312,35 @@ def adopt(name: str) -> None:
         print(f"params.yaml: experiments.{other}: {shown}")
 
 
-def report() -> None:
+def programme(name: str, jobs: int | None) -> None:
+    """All experiments of a programme, after what they need, several stages at a time."""
+    from stargrav import side_by_side
+    from stargrav.experiments import registry
+    from stargrav.experiments.results import Result
+
+    members = {each.name: each for each in registry().values() if each.programme == name}
+    if not members:
+        known = dict.fromkeys(each.programme for each in registry().values())
+        raise InputError("command line", "programme", name, "one of " + ", ".join(known))
+    root = pipeline.project_root()
+    started = time.monotonic()
+    made = side_by_side.make(root, [each.stage for each in members.values()], jobs)
+    minutes = (time.monotonic() - started) / 60
+    for each in members.values():
+        reused = "" if each.stage in made else ", as stored"
+        verdict = Result(root / pipeline.RESULTS / each.name).summary["verdict"]
+        print(f"{each.name}: {verdict}{reused}")
+    print(f"{name}: {len(made)} stages made in {minutes:.1f} minutes")
+
+
+def report(jobs: int | None) -> None:
     """The verdict page, after all that stands in it."""
+    from stargrav import side_by_side
     from stargrav.report import write_report
 
     root = pipeline.project_root()
     if "DVC_STAGE" not in os.environ:
-        dvc(root, "repro", "--pull", "report")
+        side_by_side.make(root, ["report"], jobs)
         return
     write_report(root / "artifacts" / "experiments", root / "docs" / "results.md")
 

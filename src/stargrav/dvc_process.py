@@ -18,7 +18,9 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from stargrav.errors import InputError
 
@@ -32,8 +34,33 @@ class StageError(RuntimeError):
     """DVC could not do what it was asked for; it has said why."""
 
 
-def dvc(root: Path, *arguments: str) -> set[str]:
+@dataclass(frozen=True)
+class Stream:
+    """How DVC is called where several of it work at a time, each from a thread of the caller.
+
+    Attributes:
+        name: before each line of its output.
+        threads: for the stage to compute with.
+        ended: set when all of them are to end.
+    """
+
+    name: str
+    threads: int
+    ended: threading.Event
+
+    def tell(self, output: IO[str]) -> None:
+        """Pass lines on as they come."""
+        for line in output:
+            print(f"{self.name} | {line}", end="", flush=True)
+
+
+def dvc(root: Path, *arguments: str, stream: Stream | None = None) -> set[str]:
     """Run DVC of this environment in the project's root.
+
+    Args:
+        root: the project's root.
+        arguments: of DVC's command line.
+        stream: where it is one of several; without it, it has this process's output for itself.
 
     Returns:
         names of the stages that were made in it.
@@ -41,6 +68,7 @@ def dvc(root: Path, *arguments: str) -> set[str]:
     Raises:
         InputError: a stage told of a user's mistake; the same error once more.
         StageError: it failed otherwise.
+        KeyboardInterrupt: this process was interrupted, or the streams are to end.
     """
     environment = dict(os.environ)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
@@ -48,8 +76,26 @@ def dvc(root: Path, *arguments: str) -> set[str]:
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / CALLER).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         environment[MESSAGES] = folder
-        started = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
-        status = _wait(started)
+        if stream is None:
+            started = subprocess.Popen(command, cwd=root, env=environment, start_new_session=True)
+            status = _wait(started)
+        else:
+            environment |= {"OMP_NUM_THREADS": str(stream.threads), "PYTHONUNBUFFERED": "1"}
+            started = subprocess.Popen(
+                command,
+                cwd=root,
+                env=environment,
+                start_new_session=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            teller = threading.Thread(target=stream.tell, args=(started.stdout,))
+            teller.start()
+            try:
+                status = _wait(started, stream.ended)
+            finally:
+                teller.join()
         mistake = Path(folder) / MISTAKE
         if mistake.exists():
             raise InputError(*json.loads(mistake.read_text()))
@@ -96,9 +142,14 @@ def _wait_for_parent(parent: int) -> None:
         time.sleep(1.0)
 
 
-def _wait(process: subprocess.Popen) -> int:
+def _wait(process: subprocess.Popen, ended: threading.Event | None = None) -> int:
     """Exit status; when this process is interrupted, DVC and the stage under it are too."""
     try:
+        while ended is not None and not ended.is_set():
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(timeout=0.2)
+        if ended is not None:
+            raise KeyboardInterrupt
         return process.wait()
     except BaseException:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):

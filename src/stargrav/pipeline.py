@@ -130,7 +130,7 @@ def locate(root: Path, settings: Settings, target: str) -> dict[str, Path]:
         name: root / graph[name].out
         if is_default(root, settings, graph, name)
         else variant_folder(root, settings, graph, name)
-        for name in _upstream(graph, target)
+        for name in upstream(graph, target)
     }
 
 
@@ -160,7 +160,7 @@ def ensure(root: Path, settings: Settings, target: str) -> Ensured:
     graph = stages(root)
     if target not in graph:
         raise InputError("dvc.yaml", "stage", target, "one of " + ", ".join(graph))
-    wanted = _upstream(graph, target)
+    wanted = upstream(graph, target)
     if graph[target].out.startswith(RESULTS):
         wanted.remove(target)
     fetch_library(root, settings)
@@ -255,7 +255,8 @@ def _lookup(values: dict, key: str) -> object:
     return values
 
 
-def _upstream(graph: dict[str, Stage], target: str) -> list[str]:
+def upstream(graph: dict[str, Stage], target: str) -> list[str]:
+    """A stage and all that it rests on, each after what it needs."""
     order: list[str] = []
 
     def visit(name: str) -> None:

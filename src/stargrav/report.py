@@ -31,7 +31,8 @@ models are paired, star by star. Networks are trained once, with one seed: how m
 would differ is not in the intervals. A verdict is pass where the whole interval meets the
 criterion, fail where none of it does, inconclusive in between; runs of the quick profile are not
 judged. Published is what earlier work reached on the real BOSZ-PFS data set at full size: a mark
-to pass, not a value to reproduce."""
+to pass, not a value to reproduce. Seconds are what a case took where it was measured, on one
+thread of a processor unless settings say otherwise; those of an early result were not kept."""
 
 DECISIONS = "decisions"  # the folder of their figures
 MAIN_FIGURES = (  # title, experiment, figure of it
@@ -155,7 +156,7 @@ def _origins(picture: Picture) -> str:
 
 def _whole_spectra(found: Mapping[str, Result]) -> str:
     """All models of programme `towers` by noise level, the best first; empty without results."""
-    header = ("noise", "experiment", "model", "n_train", "parameters", "r2", "efficiency")
+    columns = ("n_train", "parameters", "r2", "efficiency", "seconds")
     lines = []
     for name, result in found.items():
         summary = result.summary
@@ -165,11 +166,12 @@ def _whole_spectra(found: Mapping[str, Result]) -> str:
         for record, shown in zip(result.table.to_dict("records"), rows(result), strict=True):
             noise = float({**at, **record}["noise"])
             model = ", ".join(record[axis] for axis in summary["axes"] if axis != "noise")
-            cells = (shown.get(column, "") for column in header[3:])
+            cells = (shown.get(column, "") for column in columns)
             line = (f"{noise:g}", f"[`{name}`](#{name})", model, *cells)
             lines.append((noise, -record["r2"], line))
     if not lines:
         return ""
+    header = ("noise", "experiment", "model", *columns)
     table = _markdown(header, [line for *_, line in sorted(lines)])
     return "## Models of whole spectra\n\n" + table
 

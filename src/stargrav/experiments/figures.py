@@ -251,19 +251,18 @@ def sizes(result: Result) -> Figure:
     return figure
 
 
-def draw_times(result: Result, seconds: Mapping[str, float], path: Path) -> None:
+def draw_times(result: Result, path: Path) -> None:
     """Draw `sizes` beside the seconds that each case took.
 
-    No part of a stored result, whose bytes do not change from run to run.
+    No part of a stored result, whose figures are the same in each run.
 
     Args:
-        result: as stored, with numbers of training stars.
-        seconds: case -> time that it took.
+        result: as stored, with numbers of training stars and seconds.
         path: PNG to be written.
     """
     axes = result.summary["axes"]
     cases = result.table[axes].agg(",".join, axis=1)
-    table = result.table.assign(seconds=[seconds[case] for case in cases])
+    table = result.table.assign(seconds=[result.seconds[case] for case in cases])
     groups = table.astype({"n_train": float}).groupby(axes[0], sort=False)
     took = {name: rows["seconds"].to_numpy(float) for name, rows in groups}
     with mpl.rc_context(STYLE):
@@ -271,7 +270,7 @@ def draw_times(result: Result, seconds: Mapping[str, float], path: Path) -> None
         left, right = figure.subplots(1, 2)
         _sizes(result, left)
         stars = next(iter(groups))[1]["n_train"].to_numpy()
-        costs(stars, took, STARS_LABEL, "seconds in this run", right)
+        costs(stars, took, STARS_LABEL, "seconds", right)
         figure.suptitle(_title(result), x=0.01, ha="left")
     save(figure, path)
 

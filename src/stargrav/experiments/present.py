@@ -10,20 +10,15 @@ import pandas as pd
 from stargrav.experiments.results import Result
 
 
-def text(result: Result, seconds: Mapping[str, float] | None = None) -> str:
-    """The table of a result, its criteria and its verdict.
-
-    Args:
-        result: as stored.
-        seconds: case -> time that it took, where that was measured just now.
-    """
+def text(result: Result) -> str:
+    """The table of a result, its criteria and its verdict."""
     summary = result.summary
     lines = [
         "",
         f"{summary['experiment']} ({summary['plan']}): {summary['claim']}",
         conditions_text(result),
         "",
-        *_columns(rows(result, seconds)),
+        *_columns(rows(result)),
         "",
     ]
     lines += [f"  {criterion_text(criterion)}" for criterion in summary["criteria"]]
@@ -55,13 +50,8 @@ def metric_names(table: pd.DataFrame) -> list[str]:
     return [name for name in table if f"{name}_low" in table]
 
 
-def rows(result: Result, seconds: Mapping[str, float] | None = None) -> list[dict[str, str]]:
-    """The cases as text by column: scores with intervals, published values beside them.
-
-    Args:
-        result: as stored.
-        seconds: case -> time that it took.
-    """
+def rows(result: Result) -> list[dict[str, str]]:
+    """The cases as text by column: scores with intervals, published values beside them."""
     table, summary = result.table, result.summary
     names = metric_names(table)
     ends = {f"{name}_{end}" for name in names for end in ("low", "high")}
@@ -78,8 +68,8 @@ def rows(result: Result, seconds: Mapping[str, float] | None = None) -> list[dic
                     row[f"{column} published"] = _plain(summary["published"].get(key, ""))
             elif column not in ends:
                 row[column] = _plain(value)
-        if seconds is not None:
-            row["seconds"] = f"{seconds[case]:.1f}"
+        if result.seconds:
+            row["seconds"] = _plain(result.seconds[case])
         shown.append(row)
     return shown
 

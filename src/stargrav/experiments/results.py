@@ -7,10 +7,12 @@
     spectra.parquet      a few spectra, one row per case and pixel (where there are any to show)
     trials.csv           settings that were tried, one row per case and trial (where they were)
     best.yaml            the best of them, as an overlay for params.yaml
+    seconds.csv          what each case took where it was measured
     figures/             PNG, drawn from the tables
     model/               the served model
 
-The same inputs and seed give the same bytes: no dates, seconds or run numbers stand here.
+The same inputs and seed give the same bytes of all but seconds.csv: no dates or run numbers stand
+here.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from stargrav.experiments.table import Case, Table
 from stargrav.metrics.estimate import Estimate
 
 DIGITS = 6
+SECONDS = "seconds.csv"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +106,15 @@ class Result:
             raise InputError(self.folder, "best.yaml", "nothing", "settings to adopt")
         return yaml.safe_load(path.read_text())["experiments"]
 
+    @cached_property
+    def seconds(self) -> dict[str, float]:
+        """seconds.csv: case -> time that it took when it was measured; empty if not noted."""
+        path = self.folder / SECONDS
+        if not path.is_file():
+            return {}
+        noted = pd.read_csv(path, dtype={"case": str}, keep_default_na=False)
+        return dict(zip(noted["case"], noted["seconds"].astype(float), strict=True))
+
     @property
     def figures(self) -> list[Path]:
         """The figures, by name."""
@@ -150,6 +162,8 @@ def write(
     _write_predictions(folder / "predictions.parquet", table)
     _write_spectra(folder / "spectra.parquet", table)
     _write_search(folder, table)
+    noted = pd.DataFrame([{"case": case.key, "seconds": case.seconds} for case in table.cases])
+    noted.to_csv(folder / SECONDS, index=False, float_format="%.3g")
     return Result(folder)
 
 

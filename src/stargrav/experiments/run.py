@@ -95,12 +95,11 @@ def run(
                 _store_model(table.case(experiment.serves).score.model, inputs, folder / "model")
         shutil.rmtree(scratch, ignore_errors=True)
         result = Result(out_dir)
-        each = {case.key: case.seconds for case in table.cases}
         if tracking_uri is not None:
-            _log(result, experiment, inputs, settings, hashes, reused=False, seconds=each)
+            _log(result, experiment, inputs, settings, hashes, reused=False)
             mlflow.log_metric("seconds", seconds)
             _log_model(result, inputs)
-    print(text(result, each))
+    print(text(result))
     return result
 
 
@@ -280,7 +279,6 @@ def _log(
     settings: Mapping[str, Any],
     hashes: Mapping[str, str],
     reused: bool,
-    seconds: Mapping[str, float] | None = None,
 ) -> None:
     summary = result.summary
     parameters = summary["conditions"]["parameters"]
@@ -304,13 +302,13 @@ def _log(
             mlflow.log_artifact(str(path), "result")
     for path in result.figures:
         mlflow.log_artifact(str(path), "figures")
-    if seconds is not None and "sizes" in experiment.figures:
+    if result.seconds and "sizes" in experiment.figures:
         with tempfile.TemporaryDirectory() as folder:
-            figures.draw_times(result, seconds, Path(folder) / "seconds.png")
+            figures.draw_times(result, Path(folder) / "seconds.png")
             mlflow.log_artifacts(folder, "figures")
     if len(result.table) > 1:
         for row in result.table.to_dict("records"):
-            _log_case(result, row, seconds or {})
+            _log_case(result, row)
     for row in result.trials.to_dict("records"):
         _log_trial(row)
 
@@ -348,8 +346,8 @@ def _log_model(result: Result, inputs: Inputs) -> None:
     )
 
 
-def _log_case(result: Result, row: Mapping[str, Any], seconds: Mapping[str, float]) -> None:
-    """A child run for one case of a sweep; seconds by case, where they were measured just now."""
+def _log_case(result: Result, row: Mapping[str, Any]) -> None:
+    """A child run for one case of a sweep."""
     axes = result.summary["axes"]
     case = ",".join(row[axis] for axis in axes)
     where = mlflow.active_run().info.experiment_id
@@ -357,8 +355,8 @@ def _log_case(result: Result, row: Mapping[str, Any], seconds: Mapping[str, floa
         mlflow.log_params({f"case.{axis}": row[axis] for axis in axes})
         numbers = {k: v for k, v in row.items() if k not in axes and isinstance(v, int | float)}
         mlflow.log_metrics(numbers)
-        if case in seconds:
-            mlflow.log_metric("seconds", seconds[case])
+        if result.seconds:
+            mlflow.log_metric("seconds", result.seconds[case])
         _log_history(result.history, case)
 
 
