@@ -290,7 +290,9 @@ def trials(result: Result) -> Figure:
 def receptive_field(result: Result) -> Figure:
     """R2 against the pixels that a network sees at once, a line for each noise level."""
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
-    table = result.table.sort_values("receptive_field", kind="stable")
+    table = result.table
+    table = table[(table["receptive_field"] != "") & (table["filters"] != "chosen")]
+    table = table.astype({"receptive_field": float}).sort_values("receptive_field", kind="stable")
     ax = figure.subplots()
     curves = {
         f"noise {level}": tuple(rows[each].clip(lower=-0.5).to_numpy(float) for each in R2)

@@ -18,7 +18,8 @@ F2_ADDS = Finding("summary_features", more_than("r2[1,global_F2] - r2[1,global]"
 F3_ADDS = Finding("summary_features", more_than("r2[1,global_F3] - r2[1,global]", 0.0))
 
 GLOBAL_OVER_PLAIN = Finding("global_tower", more_than("r2[1,all] - r2[1,plain]", 0.0))
-LOCAL_OVER_PLAIN = Finding("two_tower", more_than("r2[1,local] - r2[1,plain]", 0.0))
+LOCAL_OVER_PLAIN = Finding("local_tower", more_than("r2[1,cnn_256] - r2[1,plain]", 0.0))
+DILATED_OVER_PLAIN = Finding("dilated_cnn", more_than("r2[0.1,chosen] - r2[0.1,plain]", 0.0))
 FUSED_OVER_PLAIN = Finding("two_tower", more_than("r2[1,chosen] - r2[1,plain]", 0.0))
 LATENT_OVER_PLAIN = Finding("latent_tower", more_than("r2[both] - r2[plain]", 0.0))
 
@@ -42,6 +43,7 @@ TOWERS = (
     Proposition("T7", "Does the local tower beat it?", (LOCAL_OVER_PLAIN,)),
     Proposition("T8", "Do both towers fused beat it?", (FUSED_OVER_PLAIN,)),
     Proposition("T9", "Does the global tower with the latent beat it?", (LATENT_OVER_PLAIN,)),
+    Proposition("T10", "Do convolutions beat it at noise .1?", (DILATED_OVER_PLAIN,)),
 )
 
 _PLAIN = ("flux_baselines --profile full",)
