@@ -62,6 +62,7 @@ def test_an_experiment_has_its_profiles_among_its_parameters(params):
         ("splits.magnitude", "20", "mag215"),
         ("latents.base.readouts", "[[enc_last, seg_mean_x]]", "seg_mean_K"),
         ("teacher", "3", "dictionary"),
+        ("diffusion.pairs", "not_there", "a folder"),
     ],
 )
 def test_wrong_value_names_key_value_and_what_is_allowed(key, value, allowed):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stargrav.errors import InputError
 
@@ -23,6 +23,12 @@ Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 NoiseLevel = Annotated[float, Field(ge=0, le=2)]
 Layer = Literal["enc_pre_latent", "enc_last", "dec_input"]
+
+
+def _folder(path: str) -> str:
+    if not Path(path).is_dir():
+        raise ValueError("a folder")
+    return path
 
 
 class Section(BaseModel):
@@ -181,7 +187,7 @@ class Diffusion(Section):
     clip: Annotated[float, Field(gt=0)] = 1.0
     patience: Positive = 20
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    pairs: Annotated[str, Field(min_length=1)] | None = None  # folder of LAMOST visits
+    pairs: Annotated[str, AfterValidator(_folder)] | None = None  # of LAMOST visits
     dncnn: Dncnn = Dncnn()
     dncnn_learning_rate: Rate = 1e-3
 

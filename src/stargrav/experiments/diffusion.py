@@ -7,9 +7,10 @@ drew white noise.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 from scipy.stats import ks_2samp
 from sklearn.decomposition import PCA
 
@@ -36,6 +37,7 @@ from stargrav.metrics.two_sample import classifier_test, energy_test
 from stargrav.named_lines import strength, within
 
 SHOWN = 5  # spectra of a set in a figure
+Samples = Annotated[int, Field(ge=40)]  # the tests are of no use with fewer
 STRONG = 0.3  # mean equivalent width [A]; 5 % of less is made by .15 % of continuum in 10 A
 
 
@@ -54,7 +56,7 @@ STRONG = 0.3  # mean equivalent width [A]; 5 % of less is made by .15 % of conti
     figures=("samples", "depths"),
 )
 def ddpm(
-    samples: Count = 1000,
+    samples: Samples = 1000,
     sampler: Literal["ancestral", "ddim", "dpm_solver"] = "dpm_solver",
     steps: Steps | None = None,
     components: Count = 20,
