@@ -9,6 +9,7 @@ from stargrav.experiments.denoisers import Compared, Stars
 from stargrav.experiments.spec import FAIL, PASS
 from stargrav.experiments.steps import Bench, bench
 from stargrav.inference import diffused
+from stargrav.metrics import lines
 from stargrav.named_lines import strength, within
 
 SIZES = {"stars": 60, "draws": 2, "steps": 3, "components": 10, "train": 400}
@@ -94,7 +95,7 @@ def test_only_strong_lines_are_judged_by_relative_widths_and_velocities(inputs, 
         (middle, {name for name in every if width[name] > middle}),
         (9.0, every),  # all are weak
     ):
-        monkeypatch.setattr(diffusion, "STRONG", threshold)
+        monkeypatch.setattr(lines, "STRONG", threshold)
         metrics = line_metrics(inputs, monkeypatch, lambda noisy: noisy)
         assert judged(metrics, "width_offset") == judged(metrics, "depth_bias") == every
         for name in ("width_bias", "velocity_bias", "velocity_found"):

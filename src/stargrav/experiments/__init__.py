@@ -7,7 +7,7 @@ from importlib import import_module
 from stargrav.experiments.spec import Experiment
 
 MODULES = (
-    *("distill", "shortcut", "student", "tune"),
+    *("distill", "shortcut", "student", "tune", "unbiased"),
     *("baselines", "towers"),
     *("logg_1m", "scaling", "shown", "taught", "tokens"),
     *("diffusion", "guided", "told", "invented", "posteriors"),

@@ -23,6 +23,7 @@ from stargrav.experiments.table import Score, Table
 from stargrav.inference import diffused
 from stargrav.metrics.calibration import average
 from stargrav.metrics.estimate import Estimate, bootstrap
+from stargrav.metrics.regression import slope
 from stargrav.metrics.similarity import ssim
 from stargrav.models.dncnn import DnCnn
 from stargrav.models.ridge import SweptRidge
@@ -258,21 +259,3 @@ def compared(
             shown = {"wave": stars.wave, **{name: values[0] for name, values in shown.items()}}
         case.record(Score(metrics, told, spectra=shown))
     return table
-
-
-def slope(off: np.ndarray, label: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Slope of the least-squares line; a statistic for `metrics.estimate.bootstrap`.
-
-    Args:
-        off: (n,) what labels are read off by.
-        label: (n,) true ones, same unit.
-        weights: (m, n) counts of each star in m resamples; once each if left out.
-
-    Returns:
-        A number, or (m,).
-    """
-    weights = np.ones(len(label)) if weights is None else weights
-    off, label = off - off.mean(), label - label.mean()  # sums below do not cancel
-    mean = average(label, weights)
-    spread = average(label**2, weights) - mean**2
-    return (average(off * label, weights) - average(off, weights) * mean) / spread

@@ -6,7 +6,6 @@ drew white noise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
@@ -32,13 +31,12 @@ from stargrav.experiments.table import Score, Table
 from stargrav.inference import diffused
 from stargrav.metrics.calibration import average
 from stargrav.metrics.estimate import Estimate, bootstrap
-from stargrav.metrics.lines import FARTHEST_KM_S, line_scores, measured_lines
+from stargrav.metrics.lines import FARTHEST_KM_S, line_scores, measured_lines, strong_lines
 from stargrav.metrics.two_sample import classifier_test, energy_test
 from stargrav.named_lines import strength, within
 
 SHOWN = 5  # spectra of a set in a figure
 Samples = Annotated[int, Field(ge=40)]  # the tests are of no use with fewer
-STRONG = 0.3  # mean equivalent width [A]; 5 % of less is made by .15 % of continuum in 10 A
 
 
 @experiment(
@@ -141,7 +139,7 @@ def line_metrics(
     """Equivalent width, depth and velocity [km/s] of each line, by denoiser.
 
     `width_offset` [A] is the mean difference of equivalent widths, `width_bias` the relative one.
-    Lines whose mean width is below `STRONG` have neither `width_bias` nor a velocity, which their
+    Lines that are not `strong_lines` have neither `width_bias` nor a velocity, which their
     continuum would decide, unless all lines are weak. All spectra stand in the rest frame: a model
     that always puts lines there has no velocity bias either. Where spectra hold none of the named
     lines, as a short piece may, others stand for them.
@@ -153,7 +151,7 @@ def line_metrics(
     denoisers = Compared(chosen, draws, steps, components).denoisers
     flux = {name: denoise() for name, denoise in denoisers.items()}
     lines = {name.replace(" ", "_"): at for name, at in lines.items()}
-    strong = _strong(wave, true, lines)
+    strong = strong_lines(wave, true, lines)
     table = over(model=flux, line=lines)
     for case in table:
         scores = line_scores(wave, case.model, true, case.line, seed)
@@ -183,12 +181,6 @@ def _moments(flux: np.ndarray, data: np.ndarray) -> dict[str, Estimate]:
         "mean_off": bootstrap(off, np.arange(len(flux)), seed=seed),
         "variance": bootstrap(average, own, seed=seed) / bootstrap(average, true, seed=seed),
     }
-
-
-def _strong(wave: np.ndarray, flux: np.ndarray, lines: Mapping[str, float]) -> set[str]:
-    """Names of the lines that are strong enough in the mean of spectra (n, p); all if none is."""
-    strong = {name for name, at in lines.items() if strength(wave, flux, at)[0].mean() > STRONG}
-    return strong or set(lines)
 
 
 def _seen(axes: PCA, flux: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -96,10 +96,30 @@ def kept(result: Result) -> Figure:
     return figure
 
 
+def widths(result: Result) -> Figure:
+    """What became of the strengths of lines: their means, and their differences."""
+    table, figure = result.table, Figure(layout="constrained")
+    lines = [line.replace("_", " ") for line in table["line"].unique()]
+    figure.set_size_inches(2.0 + 1.1 * len(lines), 6.0)
+    shown = {
+        "width_bias": "bias of the mean width (relative)",
+        "kept": "kept of differences of width",
+    }
+    for (name, label), ax in zip(shown.items(), figure.subplots(2, 1, sharex=True), strict=True):
+        scores = {
+            key: tuple(rows[f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
+            for key, rows in table.groupby("spectra", sort=False)
+        }
+        side_by_side(lines, scores, label, ax)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper")
+    return figure
+
+
 OF_SPECTRA = {
     "denoised": denoised,
     "depths": line_depths,
     "kept": kept,
     "samples": samples,
     "snr_thirds": snr_thirds,
+    "widths": widths,
 }

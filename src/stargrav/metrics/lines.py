@@ -11,6 +11,8 @@ vertex of the parabola through the largest c and its two neighbours (Tonry & Dav
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy.interpolate import CubicSpline
 
@@ -32,6 +34,7 @@ MEASURED = (  # the lines of Ca II, Mg I, Na I, K I and hydrogen
 )
 STEP_KM_S = 10.0  # of the correlation; a pixel is 15, a line 60 wide
 FARTHEST_KM_S = 150.0
+STRONG = 0.3  # mean equivalent width [A]; 5 % of less is made by .15 % of continuum in 10 A
 
 
 def velocity(wave: np.ndarray, flux: np.ndarray, template: np.ndarray, at: float) -> np.ndarray:
@@ -84,7 +87,7 @@ def line_scores(
     shift = velocity(wave, flux, clean, at)
     there = np.isfinite(shift)
     scores = {
-        "width_bias": bootstrap(_relative, width, true_width, seed=seed),
+        "width_bias": bootstrap(relative_bias, width, true_width, seed=seed),
         "depth_bias": bootstrap(average, depth - true_depth, seed=seed),
         "velocity_found": bootstrap(average, there.astype(float), seed=seed),
     }
@@ -100,14 +103,34 @@ def measured_lines(wave: np.ndarray) -> dict[str, float]:
     return {name: held[name] for name in MEASURED if name in held}
 
 
+def strong_lines(
+    wave: np.ndarray, flux: np.ndarray, lines: Mapping[str, float]
+) -> dict[str, float]:
+    """Those lines whose mean equivalent width is above `STRONG`; all of them if none is.
+
+    Args:
+        wave: (p,) [A].
+        flux: (n, p), clean.
+        lines: name -> place [A].
+    """
+    strong = {
+        name: at for name, at in lines.items() if strength(wave, flux, at)[0].mean() > STRONG
+    }
+    return strong or dict(lines)
+
+
 def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return (a * b).sum(axis=1) / np.maximum(lengths, np.finfo(np.float64).tiny)
 
 
-def _relative(
+def relative_bias(
     found: np.ndarray, true: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
+    """By how much the mean of widths is off, relative to that of the true ones; both (n,).
+
+    A statistic for `metrics.estimate.bootstrap`, with weights (m, n): a number, or (m,).
+    """
     weights = np.ones(len(true)) if weights is None else weights
     return weights @ found / (weights @ true) - 1
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from stargrav.metrics.calibration import average
 from stargrav.metrics.estimate import Estimate, bootstrap
 
 
@@ -169,3 +170,20 @@ def regression_scores(truth: np.ndarray, prediction: np.ndarray, seed: int) -> d
     if np.ptp(truth) == 0:
         raise ValueError(f"R2 needs different true values, all {len(truth)} are {truth[0]}")
     return {name: bootstrap(score, truth, prediction, seed=seed) for name, score in SCORES.items()}
+
+
+def slope(y: np.ndarray, x: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Slope of the least-squares line of y against x.
+
+    Args:
+        y, x: (n,).
+        weights: (m, n) counts of each star in m resamples; once each if left out.
+
+    Returns:
+        A number, or (m,), in units of y / x.
+    """
+    weights = np.ones(len(x)) if weights is None else weights
+    y, x = y - y.mean(), x - x.mean()  # sums below do not cancel
+    mean = average(x, weights)
+    spread = average(x**2, weights) - mean**2
+    return (average(y * x, weights) - average(y, weights) * mean) / spread
