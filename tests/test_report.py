@@ -215,7 +215,7 @@ def test_models_of_whole_spectra_stand_in_one_table_the_best_first(own, tmp_path
     frame = report._whole_spectra(
         {name: report.Result(own / name) for name in ("encoder_mlp", "lgbm_sweep", "latent_tower")}
     )
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in frame.splitlines()[2:]]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in frame.splitlines()[5:]]
     assert lines[0] == [
         "noise",
         "experiment",

@@ -34,6 +34,10 @@ judged. Published is what earlier work reached on the real BOSZ-PFS data set at 
 to pass, not a value to reproduce. Seconds are what a case took where it was measured, on one
 thread of a processor unless settings say otherwise; those of an early result were not kept."""
 
+WHOLE_SPECTRA = """\
+Seconds are those of the fit on one thread, without reading spectra and making features. Parameters
+of what corrects a ridge do not count the ridge's own."""
+
 DECISIONS = "decisions"  # the folder of their figures
 MAIN_FIGURES = (  # title, experiment, figure of it
     ("Predicted against true log g", "encoder_mlp", "predicted"),
@@ -155,7 +159,10 @@ def _origins(picture: Picture) -> str:
 
 
 def _whole_spectra(found: Mapping[str, Result]) -> str:
-    """All models of programme `towers` by noise level, the best first; empty without results."""
+    """All models of programme `towers` by noise level, the best first; empty without results.
+
+    Seconds are those of the fit alone, for models that were fitted.
+    """
     columns = ("n_train", "parameters", "r2", "efficiency", "seconds")
     lines = []
     for name, result in found.items():
@@ -164,16 +171,18 @@ def _whole_spectra(found: Mapping[str, Result]) -> str:
         if summary["programme"] != "towers" or "noise" not in summary["axes"] and not at["noise"]:
             continue
         for record, shown in zip(result.table.to_dict("records"), rows(result), strict=True):
+            if record["r2"] == "":  # no model
+                continue
             noise = float({**at, **record}["noise"])
             model = ", ".join(record[axis] for axis in summary["axes"] if axis != "noise")
             cells = (shown.get(column, "") for column in columns)
             line = (f"{noise:g}", f"[`{name}`](#{name})", model, *cells)
-            lines.append((noise, -record["r2"], line))
+            lines.append((noise, -float(record["r2"]), line))
     if not lines:
         return ""
     header = ("noise", "experiment", "model", *columns)
     table = _markdown(header, [line for *_, line in sorted(lines)])
-    return "## Models of whole spectra\n\n" + table
+    return f"## Models of whole spectra\n\n{WHOLE_SPECTRA}\n\n{table}"
 
 
 def _variants(found: Mapping[str, Result]) -> str:

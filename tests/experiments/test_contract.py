@@ -151,7 +151,7 @@ def test_the_table_holds_what_the_metrics_say(name, quick):
         stars = result.predictions[result.predictions["case"] == case]
         residual = stars["prediction"] - stars["truth"]
         assert np.sqrt((residual**2).mean()) == pytest.approx(float(row["rmse"]), rel=1e-3)
-        assert len(stars) == row["n_test"]
+        assert len(stars) == int(row["n_test"])
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

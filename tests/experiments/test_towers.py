@@ -1,13 +1,17 @@
 """What is particular to the towers: nothing but noisy training spectra makes their features."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from stargrav.data import store
+from stargrav.data.loader import Clean
 from stargrav.experiments import families
-from stargrav.experiments.inputs import Inputs, Parts
+from stargrav.experiments.inputs import Parts
 from stargrav.experiments.steps import Bench, Mlp, bench, fit, predict, spectra
+from stargrav.inference import draws
 from stargrav.models.features import LineStrengths, Statistics, Summary, TopSegments, components
 from stargrav.models.probes import lightgbm, ridge
 from stargrav.models.residual import OnRidge
@@ -26,23 +30,25 @@ def on_the_bench(inputs):
 
 @pytest.fixture
 def marked(monkeypatch):
-    """From here on each spectrum but the noisy training ones carries a marker that tells log g."""
-    honest = Inputs.spectra
+    """From here on each spectrum that is stored carries a marker that tells log g, and with it all
+    that is made of it but the noisy training spectra."""
+    honest, draw = store.read_spectra, draws.noisy_draw
 
-    def spectra(self, *inputs, noise_level=1.0, **others):
-        parts = honest(self, *inputs, noise_level=noise_level, **others)
-        clean = noise_level == 0
+    def read(path):
+        found = honest(path)
+        flux = np.array(found.flux)
+        flux[:, 100:104] += MARKER * found.stars["log_g"].to_numpy(float)[:, None]
+        return replace(found, flux=flux)
 
-        def plant(part):
-            features = part.features.copy()
-            features[..., 100:104] += MARKER * part.stars["log_g"][:, None]
-            return replace(part, features=features)
-
-        train = plant(parts.train) if clean else parts.train
-        return Parts(train, plant(parts.valid), plant(parts.test))
+    def noisy(clean, rows, level, *others):
+        name = Path(clean.spectra.name)
+        if name.name == "train.h5" and level > 0:
+            clean = Clean(honest(name))
+        return draw(clean, rows, level, *others)
 
     def start():
-        monkeypatch.setattr(Inputs, "spectra", spectra)
+        monkeypatch.setattr(store, "read_spectra", read)
+        monkeypatch.setattr(draws, "noisy_draw", noisy)
 
     return start
 
@@ -50,22 +56,83 @@ def marked(monkeypatch):
 def everything():
     """The features of all families of training stars, and what was fitted for them."""
     flux = spectra("flux", stars=STARS)
-    score = families.ridged(flux)
-    found = families.global_families(flux, score, 16, 8)
-    for name, family in {"F2": Summary(), "F3": LineStrengths(PFS_MR.wave[:256])}.items():
-        found[name] = families.columns(family, flux)
-    return {name: parts.train.features for name, parts in found.items()}, score.weights
+    found, weights = {}, []
+    for count in (0, 2):  # draws of noise beside the one that families are fitted to
+        ridge = families.ridged(flux, count)
+        made = families.global_families(flux, ridge, 16, 8, count)
+        made["twins"] = families.whitened(12, 1.0, STARS, count, twins=True)
+        for name, family in {
+            "plain pca": components(12, 0),
+            "F2": Summary(),
+            "F3": LineStrengths(PFS_MR.wave[:256]),
+        }.items():
+            made[name] = families.columns(family, flux, "flux", draws=count)
+        if count:
+            made["pixels"] = families.pixels(flux, count)
+        found |= {(name, count): parts.train.features for name, parts in made.items()}
+        weights.append(ridge.weights)
+    return found, weights
 
 
 def test_a_marker_in_clean_valid_and_test_spectra_reaches_no_feature(marked):
     honest, weights = everything()
     marked()
-    assert np.ptp(spectra("flux", stars=STARS).valid.features[0, :, 101]) > MARKER
+    for part, level in ((1, 1.0), (2, 1.0), (0, 0.0)):
+        seen = spectra("flux", noise_level=level, stars=STARS)[part]
+        assert np.ptp(seen.features[0, :, 101]) > MARKER
     found, others = everything()
-    assert found.keys() == honest.keys() == {"pca", "ridge", "segments", "error", "F2", "F3"}
+    assert len(found) == 17
+    assert found.keys() == honest.keys()
     for name in honest:
-        np.testing.assert_array_equal(found[name], honest[name])
+        np.testing.assert_array_equal(found[name], honest[name], err_msg=str(name))
     np.testing.assert_array_equal(others, weights)
+
+
+def test_the_marker_reaches_what_is_fitted_to_clean_spectra(marked):
+    """Else the test above could not fail."""
+
+    def leaking():
+        seen = spectra("whitened", stars=STARS)
+        clean = store.read_spectra(seen.train.path)
+        family = components(12, 0).fit(clean.flux[:] / clean.error[:])
+        return family.transform(seen.train.features[0])
+
+    honest = leaking()
+    marked()
+    assert np.abs(leaking() - honest).max() > 0.1
+
+
+def test_families_have_as_many_columns_as_published_and_the_ridge_one():
+    flux = spectra("flux", stars=STARS)
+    found = families.global_families(flux, families.ridged(flux), 96, 24)
+    count = {name: parts.train.features.shape[-1] for name, parts in found.items()}
+    segments = min(24, flux.train.features.shape[-1] // TopSegments(np.ones(9), 1).pixels)
+    assert count == {"pca": 96, "ridge": 1, "segments": segments, "error": 5}
+
+
+def test_further_draws_are_of_the_same_stars_in_other_noise():
+    flux = spectra("flux", stars=STARS, draws=3)
+    again = families.pixels(flux, 2).train.features
+    np.testing.assert_array_equal(again, flux.train.features[1:])
+    fitted, other = (families.ridged(flux, count).score for count in (0, 2))
+    assert other.train.features.shape == (2, STARS, 1)
+    off = [part.features - part.stars["log_g"][:, None] for part in (fitted.train, other.train)]
+    assert 0 < np.abs(off[1][0] - off[1][1]).max()
+    # out of fold in each draw, so that other noise is no worse than that which was fitted to
+    assert off[1].std() == pytest.approx(off[0].std(), rel=0.1)
+    np.testing.assert_array_equal(fitted.test.features, other.test.features)
+
+
+def test_parts_of_other_stars_or_noise_do_not_go_side_by_side():
+    flux = spectra("flux", stars=STARS)
+    others = (
+        spectra("flux", stars=STARS, noise_level=0.5),
+        spectra("flux", stars=STARS, draws=2),
+        flux._replace(train=flux.train.take(np.arange(STARS)[::-1])),
+    )
+    for other in others:
+        with pytest.raises(ValueError, match="other stars, or of other noise"):
+            families.side_by_side(flux, other)
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,18 @@ def test_a_training_star_is_told_of_by_a_ridge_that_has_not_seen_it(stars, count
     np.testing.assert_allclose(score.transform(x)[:, 0], known.predict(scaled.transform(x)))
 
 
+@pytest.mark.parametrize("count", [700, 25])
+def test_in_other_noise_a_training_star_is_told_of_by_the_same_ridge(stars, count):
+    x, y = stars[0][:count].astype(float), stars[1][:count]
+    score = RidgeScore((10.0, 1e3), folds=4)
+    told = score.fit_transform(x, y)
+    np.testing.assert_allclose(score.transform_again(x), told, rtol=1e-9)
+    noise = np.random.default_rng(2).standard_normal(x.shape)
+    rows, weights, _ = score.apart_[1]
+    moved = score.transform_again(x + noise)[rows, 0] - told[rows, 0]
+    np.testing.assert_allclose(moved, noise[rows] @ weights, rtol=1e-6, atol=1e-9)
+
+
 def test_a_label_of_pure_noise_is_not_told_out_of_fold():
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((300, 250)), rng.standard_normal(300)

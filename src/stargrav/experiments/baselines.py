@@ -40,11 +40,13 @@ from stargrav.experiments.spec import (
     Rate,
     at_least,
     between,
+    evaluate,
     experiment,
     more_than,
 )
 from stargrav.experiments.steps import Mlp, current, fit, over, spectra
 from stargrav.experiments.table import Table
+from stargrav.metrics.estimate import Estimate
 from stargrav.models.features import LineStrengths, Summary, components
 from stargrav.models.probes import lightgbm
 from stargrav.models.residual import OnRidge
@@ -52,11 +54,11 @@ from stargrav.models.ridge import SweptRidge
 
 Share = Annotated[float, Field(gt=0, le=1)]
 NEEDS = ("dataset", "limits")
-SWEEP = {  # one setting at a time is moved away from the baseline
-    "rate": ("learning_rate", (0.01, 0.02, 0.1, 0.3)),
-    "leaves": ("num_leaves", (7, 15, 63)),
-    "depth": ("max_depth", (3, 6, 12)),
-    "trees": ("n_estimators", (0.25, 0.5, 2.0)),  # times those of the baseline
+SWEEP = {  # one setting at a time is moved away from the baseline, each by as much either way
+    "rate": ("learning_rate", (0.0125, 0.025, 0.1, 0.2)),
+    "leaves": ("num_leaves", (8, 16, 62, 124)),
+    "depth": ("max_depth", (2, 3, 6, 12)),  # that of the baseline has no end
+    "trees": ("n_estimators", (0.25, 0.5, 2.0, 4.0)),  # times those of the baseline
 }
 RATE, LEAVES = 0.05, 31  # of the baseline
 MODELS = (  # features (pixels where none are named) and model
@@ -133,12 +135,12 @@ def flux_baselines(
     @lru_cache(maxsize=2)  # pixels of one noise level, and what is made of them
     def seen(features: str, level: float) -> Parts:
         if features == "whitened":
-            return whitened(count, level, stars, twins=True)
+            return whitened(count, level, stars, draws=1, twins=True)
         if features == "flux":
             return spectra("flux", noise_level=level, stars=stars)
         flux = seen("flux", level)
         if features == "pca":
-            return columns(components(count, current().seed), flux)
+            return columns(components(count, current().seed), flux, "flux", draws=1)
         return side_by_side(flux, ridged(flux).score)
 
     for case in table:
@@ -155,32 +157,43 @@ def flux_baselines(
     return table
 
 
-def _span(setting: str) -> str:
-    """How far R2 moves with a setting, at noise level 1."""
-    values = f"r2[1,{setting}_*], r2[1,baseline]"
-    return f"(max({values}) - min({values}))"
-
-
 @experiment(
     plan="towers sweep",
     claim="Of the settings of LightGBM the learning rate matters most",
-    accept=[more_than(f"{_span('rate')} - {_span(name)}", 0.0) for name in list(SWEEP)[1:]],
+    accept=[more_than(f"span[1,rate] - span[1,{name}]", 0.0) for name in list(SWEEP)[1:]],
     needs=NEEDS,
     figures=("scores",),
 )
 def lgbm_sweep(stars: Count = 32_000, trees: Count = 500, count: Count = COMPONENTS) -> Table:
-    """LightGBM on whitened components, one setting at a time moved away from the baseline."""
+    """LightGBM on whitened components, one setting at a time moved away from the baseline.
+
+    `span` is by how much R2 moves with a setting, from its worst value to its best.
+    """
     settings = {"baseline": {}}
     for label, (name, values) in SWEEP.items():
         for value in values:
             number = round(value * trees) if label == "trees" else value
             settings[f"{label}_{value:g}"] = {name: number}
-    table = over(noise=LEVELS, setting=settings)
-    seen = lru_cache(maxsize=1)(lambda level: whitened(count, level, stars))
+    table = over(noise=LEVELS, setting={**settings, **dict.fromkeys(SWEEP)})
+    seen = lru_cache(maxsize=1)(lambda level: whitened(count, level, stars, draws=1))
     for case in table:
+        if case.labels["setting"] in SWEEP:
+            case.record({"span": _span(table, *case.labels.values())})
+            continue
         parts, model = seen(case.noise), _boosted(trees).set_params(**case.setting)
         case.record(scored(fit(model, parts.train, parts.valid), parts.test))
     return table
+
+
+def _span(table: Table, level: str, setting: str) -> Estimate:
+    """By how much R2 moves with a setting of LightGBM at a noise level."""
+    known = {
+        f"r2[{case.key}]": case.score.metrics["r2"]
+        for case in table.cases
+        if case.score is not None and "r2" in case.score.metrics
+    }
+    values = f"r2[{level},{setting}_*], r2[{level},baseline]"
+    return evaluate(f"max({values}) - min({values})", known)
 
 
 @experiment(
@@ -194,7 +207,10 @@ def lgbm_sweep(stars: Count = 32_000, trees: Count = 500, count: Count = COMPONE
     figures=("scores",),
 )
 def summary_features(stars: Count = 32_000, trees: Count = 500, count: Count = 96) -> Table:
-    """LightGBM on F2 (mean, deviation, colour), on F3 (named lines), and on both with others."""
+    """LightGBM on F2 (mean, deviation, colour), on F3 (named lines), and on both with others.
+
+    All of them in a draw of noise that no family was fitted to.
+    """
     table = over(
         noise=LEVELS,
         features=("F2", "F3", "F2_F3", "global", "global_F2", "global_F3", "global_F2_F3"),
@@ -203,11 +219,11 @@ def summary_features(stars: Count = 32_000, trees: Count = 500, count: Count = 9
     @lru_cache(maxsize=1)
     def families(level: float) -> dict[str, Parts]:
         flux = spectra("flux", noise_level=level, stars=stars)
-        wave = store.read_spectra(flux.train.path).wave
+        wave, ridge = store.read_spectra(flux.train.path).wave, ridged(flux, draws=1)
         return {
-            "global": side_by_side(*global_families(flux, ridged(flux), count).values()),
-            "F2": columns(Summary(), flux),
-            "F3": columns(LineStrengths(wave), flux),
+            "global": side_by_side(*global_families(flux, ridge, count, draws=1).values()),
+            "F2": columns(Summary(), flux, "flux", draws=1),
+            "F3": columns(LineStrengths(wave), flux, "flux", draws=1),
         }
 
     for case in table:

@@ -94,8 +94,8 @@ def losses(result: Result) -> Figure:
 
 
 def scores(result: Result) -> Figure:
-    """R2 of every case with its interval, beside the published values."""
-    table, axes = result.table, result.summary["axes"]
+    """R2 of every case that has one with its interval, beside the published values."""
+    table, axes = result.table[result.table["r2"] != ""], result.summary["axes"]
     published = result.summary["published"]
     cases = table[axes].agg(",".join, axis=1)
     marks = np.array([published.get(f"r2[{case}]", np.nan) for case in cases], dtype=float)
@@ -288,18 +288,21 @@ def trials(result: Result) -> Figure:
 
 
 def receptive_field(result: Result) -> Figure:
-    """R2 against the pixels that a network sees at once, a line for each noise level."""
-    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
-    table = result.table
-    table = table[(table["receptive_field"] != "") & (table["filters"] != "chosen")]
-    table = table.astype({"receptive_field": float}).sort_values("receptive_field", kind="stable")
-    ax = figure.subplots()
-    curves = {
-        f"noise {level}": tuple(rows[each].clip(lower=-0.5).to_numpy(float) for each in R2)
-        for level, rows in table.groupby("noise", sort=False)
-    }
-    seen = next(rows for _, rows in table.groupby("noise"))["receptive_field"].to_numpy(float)
-    against(seen, curves, "receptive field (pixels)", R2_LABEL, ax)
+    """R2 against the pixels that a network sees at once: further by dilation, by more taps."""
+    ways = {"by dilation, 15 taps": ("d1", "d2", "d4"), "by taps": ("k7", "d1", "k31", "k63")}
+    figure = Figure(figsize=(9.2, 3.8), layout="constrained")
+    axes = figure.subplots(1, len(ways), sharey=True)
+    for (way, filters), ax in zip(ways.items(), axes, strict=True):
+        table = result.table[result.table["filters"].isin(filters)]
+        table = table.astype({"receptive_field": float}).sort_values("receptive_field")
+        curves = {
+            f"noise {level}": tuple(rows[each].clip(lower=-0.5).to_numpy(float) for each in R2)
+            for level, rows in table.groupby("noise", sort=False)
+        }
+        seen = next(rows for _, rows in table.groupby("noise"))["receptive_field"].to_numpy()
+        against(seen, curves, "receptive field (pixels)", R2_LABEL, ax)
+        ax.set_title(way)
+        ax.label_outer()
     return figure
 
 

@@ -87,7 +87,14 @@ class Part:
         return np.tile(self.stars[target], len(self.features))
 
     def beside(self, other: Part) -> Part:
-        """The features of another part of the same stars and draws laid beside these."""
+        """The features of another part of the same stars and draws laid beside these.
+
+        Raises:
+            ValueError: they are not of the same stars and draws.
+        """
+        same = np.array_equal(self.index, other.index) and self.noise_level == other.noise_level
+        if not same or len(self.features) != len(other.features):
+            raise ValueError("features of other stars, or of other noise")
         features = np.concatenate([self.features, other.features], axis=-1)
         return replace(self, features=features, noiseless=None)
 
@@ -245,6 +252,18 @@ class Inputs:
             stacked = np.stack(features) if features else np.empty((0, len(rows), 0), np.float32)
             parts.append(self._part(split, stacked, noise_level, rows=rows, error=error))
         return Parts(*parts)
+
+    def drawn(self, part: Part, *inputs: str, draw: int) -> Part:
+        """The same stars in one other draw of their noise.
+
+        Args:
+            part: the stars, such as `spectra()` gives them.
+            inputs: as for `spectra`.
+            draw: its number; 0 is the one that `spectra` begins with.
+        """
+        clean = Clean(store.read_spectra(part.path), error=part.error)
+        features = pixels(clean, part.index, inputs, part.noise_level, self.seed, draw)
+        return replace(part, features=features[None], noiseless=None)
 
     def streamed(self, part: Part, *inputs: str) -> StreamedPixels:
         """Pixels of stars in their first noise draw, read when they are asked for.

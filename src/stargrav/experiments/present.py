@@ -67,7 +67,7 @@ def rows(result: Result) -> list[dict[str, str]]:
                 if any(name.startswith(f"{column}[") for name in summary["published"]):
                     row[f"{column} published"] = _plain(summary["published"].get(key, ""))
             elif column not in ends:
-                row[column] = _plain(value)
+                row[column] = value if column in summary["axes"] else _plain(value)
         if result.seconds:
             row["seconds"] = _plain(result.seconds[case])
         shown.append(row)
@@ -82,6 +82,8 @@ def _measured(value: float | str, low: float | str, high: float | str) -> str:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, str) and value.isdigit():  # in a column that is empty elsewhere
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) and abs(value) >= 10_000 else f"{value:g}"

@@ -7,6 +7,7 @@ that only one experiment needs is written beside it first.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,7 +28,7 @@ from stargrav.models.ridge import SweptRidge
 from stargrav.training.batches import Batches
 from stargrav.training.device import device
 from stargrav.training.plan import Plan
-from stargrav.training.redrawn import FreshNoise
+from stargrav.training.redrawn import AnyDraw, FreshNoise
 
 __all__ = [
     "Mlp",
@@ -81,6 +82,7 @@ class Training:
         fresh_noise: train on features whose noise is drawn anew in each epoch rather than on the
             stored draws: latents go through the frozen teacher for that, components that know
             themselves without noise (`Part.noiseless`) need no spectra.
+        one_draw: an epoch shows each star once, in any of its stored draws, rather than in all.
         schedule: of the learning rate, see `training.plan.Plan`.
     """
 
@@ -90,6 +92,7 @@ class Training:
     epochs: int = 200
     patience: int = 15
     fresh_noise: bool = False
+    one_draw: bool = False
     schedule: str = "plateau"
 
 
@@ -142,6 +145,7 @@ class Fitted:
         readout: layer and pooling that it reads.
         columns: of its row in the table: numbers of stars and noise draws.
         history: one mapping per epoch, where it was trained in epochs.
+        seconds: that fitting took.
     """
 
     estimator: Predicts
@@ -149,6 +153,7 @@ class Fitted:
     readout: tuple[str, str]
     columns: Mapping[str, int]
     history: Sequence[Mapping[str, float]] = ()
+    seconds: float = 0.0
 
 
 _BENCH: ContextVar[Bench] = ContextVar("bench")
@@ -234,6 +239,7 @@ def fit(
     """
     for part in (train, valid):
         part.require_variation(target)
+    started = time.perf_counter()
     columns = {"n_train": len(train), "draws": len(train.features)}
     seen = train.rows(), train.label(target)
     checked = valid.features[0], valid.stars[target]
@@ -245,7 +251,8 @@ def fit(
         fitted = OnRidge(fitted)
     else:
         fitted, history = _fitted(model, seen, checked, train, target)
-    return Fitted(fitted, target, train.readout, columns, history)
+    seconds = time.perf_counter() - started
+    return Fitted(fitted, target, train.readout, columns, history, seconds)
 
 
 def predict(model: Fitted, part: Part) -> Prediction:
@@ -314,7 +321,12 @@ def _train(
     from stargrav.training.head import train_network
 
     found = _BENCH.get()
-    fresh = _fresh(train, target, model.batch_size) if model.fresh_noise else None
+    fresh = None
+    if model.fresh_noise:
+        fresh = _fresh(train, target, model.batch_size)
+    elif model.one_draw:
+        fresh = _any_draw(*seen, len(train.features), model.batch_size)
+        seen = tuple(values[: len(train)] for values in seen)  # by which they are standardised
     plan = Plan(
         epochs=model.epochs,
         schedule=model.schedule,
@@ -338,6 +350,12 @@ def _train(
         fresh=fresh,
     )
     return network, history.drop(columns="seconds").to_dict("records")
+
+
+def _any_draw(x: np.ndarray, y: np.ndarray, draws: int, batch_size: int) -> AnyDraw:
+    """Batches of rows (draws * n, f) and labels (draws * n,), draw after draw."""
+    features = torch.from_numpy(x).reshape(draws, -1, x.shape[-1])
+    return AnyDraw(features, torch.tensor(y, dtype=torch.float32).reshape(draws, -1), batch_size)
 
 
 def _fresh(train: Part, target: str, batch_size: int) -> Batches:

@@ -49,6 +49,7 @@ class Score:
             settings.
         adopt: experiment -> settings that were found for it.
         spectra: a few of them to be shown: name -> (p,) flux, and `wave` [A].
+        seconds: that the case took, where that is not the time since it came up.
     """
 
     metrics: Mapping[str, Estimate]
@@ -59,6 +60,7 @@ class Score:
     trials: Sequence[Mapping[str, Any]] = ()
     adopt: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     spectra: Mapping[str, np.ndarray] = field(default_factory=dict)
+    seconds: float | None = None
 
     def also(self, **metrics: Estimate) -> Score:
         """The same with further metrics."""
@@ -96,13 +98,14 @@ class Case:
 
         Args:
             score: what `steps.score` returns, or metrics by name.
-            seconds: that it took; those since the case came up if None.
+            seconds: that it took; those of the score, or since the case came up, if None.
             columns: further columns of its row, such as counts.
         """
         score = score if isinstance(score, Score) else Score(score)
         self.score = replace(score, columns={**score.columns, **columns})
         since = time.perf_counter() - self._started
-        self.seconds = since if seconds is None else seconds
+        known = (s for s in (seconds, self.score.seconds, since) if s is not None)
+        self.seconds = next(known)
 
 
 class Table:

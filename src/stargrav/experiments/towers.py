@@ -1,11 +1,14 @@
 """Programme `towers`: networks that read a whole spectrum, beside or on top of a ridge.
 
 Most of them correct a ridge on the flux (`models.residual`). All are measured against the plain
-network on whitened components, of the same stars: what does not beat it is not worth having.
+network on whitened components, of the same stars: what does not beat it is not worth having. Its
+noise is drawn anew in each epoch; they are shown the training stars in several draws, none of them
+the one that features and ridge were fitted to.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +19,9 @@ from stargrav.experiments.families import (
     Ridged,
     annealed,
     global_families,
+    pixels,
     plain_mlp,
+    ridge_alone,
     ridged,
     scored,
     side_by_side,
@@ -38,7 +43,6 @@ from stargrav.experiments.steps import (
 from stargrav.experiments.table import Score, Table
 from stargrav.models.pooling import READOUT
 from stargrav.models.residual import OnRidge
-from stargrav.models.ridge import SweptRidge
 from stargrav.models.towers import FUSIONS
 
 PLAIN_PATIENCE = 15
@@ -70,35 +74,38 @@ def global_tower(
     stars: Count = 32_000,
     count: Count = 96,
     segments: Count = 24,
+    draws: Count = 20,
     plain_epochs: Count = 100,
     epochs: Count = 60,
     patience: Count = 10,
 ) -> Table:
     """The tower on all families and without each of them, the ridge alone, the plain network.
 
-    `direct` reads the same features without a ridge to correct.
+    `direct` reads the same features without a ridge to correct; `no_ridge` neither reads nor
+    corrects one.
     """
     without = {f"no_{name}": name for name in FAMILIES}
     table = over(noise=LEVELS, model=("all", *without, "direct", "ridge", "plain"))
 
     @lru_cache(maxsize=1)
-    def families(level: float) -> dict[str, Parts]:
+    def families(level: float) -> tuple[Ridged, dict[str, Parts]]:
         flux = spectra("flux", noise_level=level, stars=stars)
-        return global_families(flux, ridged(flux), count, segments)
+        ridge = ridged(flux, draws)
+        return ridge, global_families(flux, ridge, count, segments, draws)
 
     for case in table:
-        found = families(case.noise)
         if case.model == "plain":
             case.record(_plain(case.noise, stars, plain_epochs))
             continue
-        kept = [part for name, part in found.items() if name != without.get(case.model)]
-        mlp = Mlp(**annealed(epochs, patience))
+        ridge, found = families(case.noise)
         if case.model == "ridge":
-            parts, model = found["ridge"], SweptRidge()
-        elif case.model == "direct":
-            parts, model = side_by_side(*kept), mlp
-        else:
-            parts, model = side_by_side(*kept, found["ridge"]), OnRidge(mlp)
+            case.record(ridge_alone(ridge))
+            continue
+        kept = [part for name, part in found.items() if name != without.get(case.model)]
+        model = Mlp(**annealed(epochs, patience))
+        if case.model not in ("direct", "no_ridge"):
+            kept, model = [*kept, ridge.score], OnRidge(model)
+        parts = side_by_side(*kept)
         case.record(scored(fit(model, parts.train, parts.valid), parts.test))
     return table
 
@@ -118,6 +125,7 @@ def global_tower(
 def local_tower(
     stars: Count = 32_000,
     transformer_windows: tuple[Count, ...] = WINDOWS,
+    draws: Count = 4,
     plain_epochs: Count = 100,
     epochs: Count = 40,
     patience: Count = 8,
@@ -128,21 +136,25 @@ def local_tower(
     towers = {f"cnn_{k}": ("local_cnn", k) for k in WINDOWS}
     towers |= {f"transformer_{k}": ("local_transformer", k) for k in transformer_windows}
     table = over(noise=LEVELS, model={"ridge": None, **towers, "plain": None})
-    seen = lru_cache(maxsize=1)(lambda level: _pixels(level, stars))
     training = annealed(epochs, patience, batch_size=batch_size)
+
+    @lru_cache(maxsize=1)
+    def seen(level: float) -> tuple[Ridged, Parts]:
+        flux, ridge = _pixels(level, stars, draws)
+        return ridge, side_by_side(pixels(flux, draws), ridge.score)
+
     for case in table:
         name = case.labels["model"]
         if name == "plain":
             case.record(_plain(case.noise, stars, plain_epochs))
             continue
-        flux, ridge = seen(case.noise)
+        ridge, parts = seen(case.noise)
         if name == "ridge":
-            parts, model = ridge.score, SweptRidge()
-        else:
-            kind, count = case.model
-            network = Network(kind, {"places": top_pixels(ridge.weights, count)}, **training)
-            parts, model = side_by_side(flux, ridge.score), OnRidge(network)
-        case.record(scored(fit(model, parts.train, parts.valid), parts.test))
+            case.record(ridge_alone(ridge))
+            continue
+        kind, count = case.model
+        network = Network(kind, {"places": top_pixels(ridge.weights, count)}, **training)
+        case.record(scored(fit(OnRidge(network), parts.train, parts.valid), parts.test))
     return table
 
 
@@ -163,6 +175,7 @@ def dilated_cnn(
     channels: Count = 16,
     rates: tuple[Rate, ...] = (1e-3, 3e-3, 1e-2, 3e-2),
     search_epochs: Count = 5,
+    draws: Count = 4,
     plain_epochs: Count = 100,
     epochs: Count = 40,
     patience: Count = 8,
@@ -175,7 +188,9 @@ def dilated_cnn(
     valid stars; the plain network stands beside them.
     """
     table = over(noise=LEVELS, filters=(*FILTERS, "chosen", "plain"))
-    seen = lru_cache(maxsize=1)(lambda level: spectra("flux", noise_level=level, stars=stars))
+    seen = lru_cache(maxsize=1)(
+        lambda level: pixels(spectra("flux", noise_level=level, stars=stars), draws)
+    )
 
     def train(filters: str, level: float, rate: float, epochs: int) -> Fitted:
         training = annealed(epochs, patience, batch_size=batch_size, learning_rate=rate)
@@ -218,6 +233,7 @@ def two_tower(
     count: Count = 96,
     segments: Count = 24,
     windows: Count = 256,
+    draws: Count = 4,
     plain_epochs: Count = 100,
     epochs: Count = 40,
     patience: Count = 8,
@@ -232,9 +248,10 @@ def two_tower(
 
     @lru_cache(maxsize=1)
     def seen(level: float) -> tuple[dict[str, Parts], dict[str, Any]]:
-        flux, ridge = _pixels(level, stars)
-        told = side_by_side(*global_families(flux, ridge, count, segments).values())
+        flux, ridge = _pixels(level, stars, draws)
+        told = side_by_side(*global_families(flux, ridge, count, segments, draws).values())
         sizes = {"places": top_pixels(ridge.weights, windows)}
+        flux = pixels(flux, draws)
         fused = side_by_side(flux, told, ridge.score)
         local, others = side_by_side(flux, ridge.score), side_by_side(told, ridge.score)
         return {"local": local, "global": others, "fused": fused}, sizes
@@ -281,10 +298,16 @@ def latent_tower(
     patience: Count = 10,
     noise_level: Noise = 1.0,
 ) -> Table:
-    """The global tower, the teacher's latent in its place, both, and the plain network."""
-    flux, ridge = _pixels(noise_level, stars)
-    told = side_by_side(*global_families(flux, ridge, count, segments).values())
-    latent = latents(*READOUT, noise_level, stars=stars, draws=1)
+    """The global tower, the teacher's latent in its place, both, and the plain network.
+
+    In the draws of noise that latents are stored of, but for the first if there are others.
+    """
+    latent = latents(*READOUT, noise_level, stars=stars)
+    draws = len(latent.train.features) - 1
+    if draws:
+        latent = latent._replace(train=replace(latent.train, features=latent.train.features[1:]))
+    flux, ridge = _pixels(noise_level, stars, draws)
+    told = side_by_side(*global_families(flux, ridge, count, segments, draws).values())
     features = {"global": told, "latent": latent, "both": side_by_side(told, latent)}
     table = over(features=(*features, "plain"))
     for case in table:
@@ -297,14 +320,14 @@ def latent_tower(
     return table
 
 
-def _pixels(level: float, stars: int) -> tuple[Parts, Ridged]:
-    """Flux, and a ridge on it."""
+def _pixels(level: float, stars: int, draws: int) -> tuple[Parts, Ridged]:
+    """Flux, and a ridge on it whose score is of further draws of noise."""
     flux = spectra("flux", noise_level=level, stars=stars)
-    return flux, ridged(flux)
+    return flux, ridged(flux, draws)
 
 
 def _plain(level: float, stars: int, epochs: int) -> Score:
     """The plain network on whitened components of the same stars."""
-    parts = whitened(COMPONENTS, level, stars, twins=True)
+    parts = whitened(COMPONENTS, level, stars, draws=1, twins=True)
     model = plain_mlp(parts.train, epochs, PLAIN_PATIENCE)
     return scored(fit(model, parts.train, parts.valid), parts.test)

@@ -15,6 +15,14 @@ from typing import Any
 import numpy as np
 
 
+class Nothing:
+    """What says that a ridge leaves nothing over, so that it stands alone."""
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """(n,) zeros."""
+        return np.zeros(len(x))
+
+
 @dataclass(frozen=True, eq=False)
 class OnRidge:
     """A model of what a ridge leaves over.

@@ -114,6 +114,7 @@ class RidgeScore(TransformerMixin, BaseEstimator):
         coef_: (f,) coefficients of the features as they come, of the fit to all training stars.
         scale_: (f,) deviations of the features; coef_ * scale_ weighs standardised ones.
         intercept_: of the label, in its unit.
+        apart_: the ridges that have not seen a fold: its rows, coefficients and intercept.
     """
 
     def __init__(self, alphas: Sequence[float] = ALPHAS, folds: int = 3) -> None:
@@ -131,6 +132,7 @@ class RidgeScore(TransformerMixin, BaseEstimator):
         edges = np.linspace(0, len(x), self.folds + 1).astype(int)
         folds = [slice(*ends) for ends in zip(edges, edges[1:], strict=False)]
         told = {alpha: np.empty(len(x)) for alpha in self.alphas}
+        apart = {alpha: [] for alpha in self.alphas}
         sums = None
         if len(x) >= x.shape[1]:
             origin = near_mean(x)
@@ -145,13 +147,23 @@ class RidgeScore(TransformerMixin, BaseEstimator):
                 found = _by_stars(x[kept], y[kept], self.alphas, self.scale_)
             for alpha, weights, intercept in found:
                 told[alpha][fold] = _predict(x[fold], weights, intercept)
+                apart[alpha].append((fold, weights, intercept))
         self.alpha_ = min(told, key=lambda alpha: np.mean((told[alpha] - y) ** 2))
+        self.apart_ = apart[self.alpha_]
         if sums is not None:
             found = sums.solutions([self.alpha_], self.scale_)
         else:
             found = _by_stars(x, y, [self.alpha_], self.scale_)
         _, self.coef_, self.intercept_ = next(iter(found))
         return told[self.alpha_][:, None]
+
+    def transform_again(self, x: np.ndarray) -> np.ndarray:
+        """The feature (n, 1) of the training stars in another draw of their noise, out of fold.
+
+        Args:
+            x: (n, f), in the order in which they came.
+        """
+        return np.concatenate([_predict(x[rows], *ridge) for rows, *ridge in self.apart_])[:, None]
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """The feature (n, 1) of other stars (n, f)."""
