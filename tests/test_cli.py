@@ -14,6 +14,7 @@ from stargrav.data import store
 from stargrav.data.sources import open_source
 from stargrav.data.splits import draw_splits
 from stargrav.errors import InputError
+from stargrav.experiments import registry
 from stargrav.labels import LABELS, from_unit
 
 STARS = pd.DataFrame([[5000, 4.0, 0.0, 0.0, 0.0]], columns=LABELS)
@@ -88,8 +89,10 @@ def test_predict_says_labels_with_their_errors(stargrav, grid, tmp_path):
         del file["dataset/params"]
         for name in ("flux", "error"):
             file[f"dataset/arrays/{name}/value"][:] *= 3.7
+    code, text, _ = stargrav("predict", spectra, "--out", out, "--source", grid)
+    assert code == 0 and "no noise" in text and "--add-noise" in text
     code, text, _ = stargrav("predict", spectra, "--out", out, "--add-noise", "--source", grid)
-    assert code == 0 and "60 spectra" in text
+    assert code == 0 and "60 spectra" in text and "no noise" not in text
     found = pd.read_csv(out)
     assert (found["file"] == "set.h5").all() and (found["ess"] >= 100).all()
     assert found["chi2"].between(0.9, 1.1).mean() > 0.9
@@ -240,6 +243,25 @@ def test_run_and_stage_say_what_is_wrong(stargrav, monkeypatch, arguments, field
     code, _, err = stargrav(*arguments)
     assert (code, len(err.splitlines())) == (2, 1)
     assert field in err
+
+
+def test_a_mistake_on_the_command_line_is_not_blamed_on_the_file(stargrav, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent)
+    _, _, err = stargrav("run", "encoder_mlp", "--alpha", "-1")
+    assert "command line: experiments.encoder_mlp.alpha" in err
+
+
+def test_experiments_are_listed_and_shown(stargrav, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent)
+    code, text, _ = stargrav("experiments")
+    assert code == 0
+    for experiment in registry().values():
+        assert experiment.name in text and experiment.claim in text
+    code, text, _ = stargrav("experiments", "dilated_cnn")
+    assert code == 0 and "receptive" not in text.splitlines()[0]
+    assert "  --stars 8000" in text and "asks for r2[0.1,d2] - r2[0.1,d1] > 0" in text
+    code, _, err = stargrav("experiments", "dilated")
+    assert code == 2 and "dilated_cnn" in err
 
 
 def test_next_says_what_is_decided_what_is_missing_and_what_to_run(

@@ -78,6 +78,13 @@ def test_mistake_in_an_unused_profile_is_told(params):
         settings.load(path)
 
 
+def test_a_mistake_outside_of_the_profiles_is_named_as_it_stands_there(params):
+    for where, value in (("seed", "abc"), ("sed", 4), ("dataset", {"eror": "observed"})):
+        with pytest.raises(InputError) as caught:
+            settings.load(params(**{where: value}, profiles={"quick": {"splits": {"train": 9}}}))
+        assert caught.value.field.split(".")[0] == where
+
+
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [1\n", "profiles: {huge: {}}\n"])
 def test_broken_file_is_one_line(tmp_path, text):
     path = tmp_path / "params.yaml"

@@ -28,8 +28,18 @@ def cli() -> None:
 @click.argument("labels", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--resolution", type=float, help="Smooth to this R (FWHM); default: not smoothed.")
-@click.option("--wave", nargs=2, type=float, metavar="LO HI", help="Vacuum Angstrom.")
-@click.option("--lines", type=click.Path(path_type=Path), help="Your VALD extract or Kurucz list.")
+@click.option(
+    "--wave",
+    nargs=2,
+    type=float,
+    metavar="LO HI",
+    help="Vacuum Angstrom; default: all, 7080-8870.",
+)
+@click.option(
+    "--lines",
+    type=click.Path(path_type=Path),
+    help="Your VALD extract or Kurucz list; default: the project's own.",
+)
 def synthesize(
     labels: Path,
     out: Path,
@@ -49,8 +59,20 @@ def synthesize(
 
 @cli.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--nodes", type=click.Choice(["default", "quick"]), default="default")
-@click.option("--components", type=click.IntRange(1, 200), default=60, show_default=True)
+@click.option(
+    "--nodes",
+    type=click.Choice(["default", "quick"]),
+    default="default",
+    show_default=True,
+    help="Grid of labels; `quick` is a coarse one for tries.",
+)
+@click.option(
+    "--components",
+    type=click.IntRange(1, 200),
+    default=60,
+    show_default=True,
+    help="Principal components that are kept.",
+)
 @click.option("--processes", type=click.IntRange(1), default=None, help="Default: all cores.")
 def library(out: Path, nodes: str, components: int, processes: int | None) -> None:
     """Build the library of rest-frame spectra and write it to OUT; resumes if interrupted."""
@@ -80,7 +102,11 @@ def simulate(
     error: str,
     source: str,
 ) -> None:
-    """An observed data set in pfsspec format; `pandas.read_hdf(OUT)` gives its parameter table."""
+    """Spectra as PFS would see them, in pfsspec format: noiseless flux and its 1-sigma errors.
+
+    Noise is added where spectra are read (`stargrav predict --add-noise`), as for the published
+    data set. `pandas.read_hdf(OUT)` gives the parameter table.
+    """
     from stargrav import commands
 
     conditions = {"seeing": seeing, "zenith_angle": zenith_angle, "field_angle": field_angle}
@@ -91,7 +117,13 @@ def simulate(
 @click.argument("kind", type=click.Choice(["bosz", "grid", "pfsspec"]))
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--components", type=click.IntRange(1, 200), default=60, show_default=True)
+@click.option(
+    "--components",
+    type=click.IntRange(1, 200),
+    default=60,
+    show_default=True,
+    help="Principal components of a library that are kept.",
+)
 def import_(kind: str, path: Path, out: Path, components: int) -> None:
     """Check a library or a data set from outside and write it to OUT for use as `source`.
 
@@ -109,8 +141,8 @@ def import_(kind: str, path: Path, out: Path, components: int) -> None:
 def stage(context: click.Context, name: str) -> None:
     """Make one stage of the pipeline, such as splits, dataset, train@teacher or latents@base.
 
-    Settings of params.yaml are overridden by --key value, e.g. --profile quick
-    --teacher.epochs 3 --source spectra.h5.
+    All of them stand in dvc.yaml. Settings of params.yaml are overridden by --key value, e.g.
+    --profile quick --teacher.epochs 3 --source spectra.h5.
     """
     from stargrav import commands
 
@@ -123,8 +155,9 @@ def stage(context: click.Context, name: str) -> None:
 def run(context: click.Context, name: str) -> None:
     """Run one experiment, after what it needs: `stargrav run encoder_mlp`.
 
-    Settings and parameters of the experiment are overridden by --key value, e.g. --profile
-    quick --alpha 0.01 --source spectra.h5.
+    `stargrav experiments` lists them, `stargrav experiments NAME` shows the parameters of one.
+    These, and the settings of params.yaml, are overridden by --key value, e.g. --profile quick
+    --alpha 0.01 --source spectra.h5.
     """
     from stargrav import commands
 
@@ -149,6 +182,15 @@ def predict(
     from stargrav import commands
 
     commands.predict(files, out, add_noise, seed, source)
+
+
+@cli.command()
+@click.argument("name", required=False)
+def experiments(name: str | None) -> None:
+    """List all experiments with their claims, or show one with its criteria and parameters."""
+    from stargrav import commands
+
+    commands.experiments(name)
 
 
 @cli.command(name="next")

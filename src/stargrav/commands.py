@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stargrav.experiments.spec import Experiment
     from stargrav.settings import Settings
 
+NO_NOISE = 0.1  # of chi2, where 1 is expected
 _OWN = 2**40  # stars and noise of a set of the user's are none of the pipeline's
 _MARGIN = 6.0  # FWHM of the smoothing computed beyond the ends of a spectrum
 
@@ -155,6 +156,8 @@ def predict(
     aside.replace(out)
     sd, chi2 = (found[name].median() for name in ("sd_log_g", "chi2"))
     print(f"{out}: {len(found)} spectra, median sd of log g {sd:.3f}, median chi2 {chi2:.3f}")
+    if chi2 < NO_NOISE:
+        print("chi2 near 0: this flux has no noise, as what `simulate` writes; see --add-noise")
 
 
 def import_source(kind: str, path: Path, out: Path, components: int) -> None:
@@ -217,11 +220,12 @@ def run(name: str, overrides: dict[str, str]) -> None:
     experiment = experiments[name]
     root = pipeline.project_root()
     chosen = settings.load(root / "params.yaml", _sorted_out(experiment, overrides))
+    told = "command line" if overrides else "params.yaml"
     for other, values in chosen.experiments.items():
         if other not in experiments:
             allowed = "one of " + ", ".join(experiments)
             raise InputError("params.yaml", f"experiments.{other}", other, allowed)
-        experiments[other].resolve(values)
+        experiments[other].resolve(values, told if other == name else "params.yaml")
     if ranks.follows():
         if ranks.meet(experiment.stage):
             _follow(root, experiment, chosen)
@@ -286,6 +290,29 @@ def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) 
     hashes = pipeline.hashes(root, graph[target], folders)
     out = root / graph[target].out
     log_reused(experiment, out, Inputs(folders), chosen.pipeline(), hashes, uri)
+
+
+def experiments(name: str | None) -> None:
+    """The experiments and their claims, or one with its parameters."""
+    from stargrav.experiments import registry
+
+    found = registry()
+    if name is None:
+        for programme in dict.fromkeys(each.programme for each in found.values()):
+            print(f"\n{programme}")
+            for each in found.values():
+                if each.programme == programme:
+                    print(f"  {each.name:24} {each.claim}")
+        return
+    if name not in found:
+        raise InputError("command line", "experiment", name, "one of " + ", ".join(found))
+    experiment = found[name]
+    chosen = settings.load(pipeline.project_root() / "params.yaml").experiments.get(name, {})
+    print(f"{name} ({experiment.plan}): {experiment.claim}\n\n{experiment.function.__doc__}")
+    for criterion in experiment.accept:
+        print(f"  asks for {criterion}")
+    for key, value in experiment.resolve(chosen).items():
+        print(f"  --{key} {value}")
 
 
 def next_steps() -> None:

@@ -17,17 +17,20 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from stargrav.errors import InputError
+from stargrav.files import alone
 
 MESSAGES = "STARGRAV_MESSAGES"  # environment variable: the folder
 RAN, MISTAKE, CALLER = "ran.", "mistake.json", "caller.lock"  # in it
-MISSING = "Missing cache files"
-WARN_OF_MISSING = ("dvc.data_cloud", "dvc_data.index.fetch")  # loggers
+MISSING = ("Missing cache files", "Unable to pull data", "Pulling data")
+TELL_OF_MISSING = ("dvc.data_cloud", "dvc_data.index.fetch", "dvc.stage")  # loggers
+BUSY = "another command is at work in this folder; this one goes on when that has ended"
 
 
 class StageError(RuntimeError):
@@ -55,12 +58,13 @@ class Stream:
 
 
 def dvc(root: Path, *arguments: str, stream: Stream | None = None) -> set[str]:
-    """Run DVC of this environment in the project's root.
+    """Run DVC of this environment in the project's root, after any other command there.
 
     Args:
         root: the project's root.
         arguments: of DVC's command line.
-        stream: where it is one of several; without it, it has this process's output for itself.
+        stream: where it is one of several, whose caller holds `undisturbed`; without it, it has
+            this process's output for itself.
 
     Returns:
         names of the stages that were made in it.
@@ -70,6 +74,18 @@ def dvc(root: Path, *arguments: str, stream: Stream | None = None) -> set[str]:
         StageError: it failed otherwise.
         KeyboardInterrupt: this process was interrupted, or the streams are to end.
     """
+    if stream is None:
+        with undisturbed(root):
+            return _dvc(root, arguments, None)
+    return _dvc(root, arguments, stream)
+
+
+def undisturbed(root: Path) -> AbstractContextManager[None]:
+    """Wait for other commands that have DVC make something in a project, and keep others out."""
+    return alone(root / "dvc.yaml", BUSY)
+
+
+def _dvc(root: Path, arguments: Sequence[str], stream: Stream | None) -> set[str]:
     environment = dict(os.environ)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     command = [sys.executable, "-m", __name__, *arguments]
@@ -162,12 +178,15 @@ def _wait(process: subprocess.Popen, ended: threading.Event | None = None) -> in
 
 
 def main() -> None:
-    """DVC's own command line, but for its warnings of outputs that the remote does not hold: in a
+    """DVC's own command line, but for what it says of outputs that the remote does not hold: in a
     fresh clone most are not stored, and the stages that make them are run."""
     from dvc.cli import main as command_line
 
-    for name in WARN_OF_MISSING:
-        logging.getLogger(name).addFilter(lambda record: MISSING not in str(record.msg))
+    def telling(record: logging.LogRecord) -> bool:
+        return not any(text in str(record.msg) for text in MISSING)
+
+    for name in TELL_OF_MISSING:
+        logging.getLogger(name).addFilter(telling)
     sys.exit(command_line(sys.argv[1:]))
 
 

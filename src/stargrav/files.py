@@ -18,9 +18,9 @@ def whole(folder: Path) -> Iterator[Path]:
     """A folder to write into that takes the place of `folder` once it is complete.
 
     Whatever interrupts the writing, `folder` stays what it was; what had been written aside is
-    dropped by the next attempt. Only a kill between the two renames at the end leaves `folder`
-    under another name, from which the next attempt takes it back. Of two processes that write the
-    same folder, the second waits for the first.
+    dropped, after a kill by the next attempt. Only a kill between the two renames at the end
+    leaves `folder` under another name, from which the next attempt takes it back. Of two processes
+    that write the same folder, the second waits for the first.
     """
     aside = folder.with_name(f".{folder.name}.partial")
     before = folder.with_name(f".{folder.name}.before")
@@ -34,7 +34,11 @@ def _replaced(folder: Path, aside: Path, before: Path) -> Iterator[Path]:
     for rest in (aside, before):
         shutil.rmtree(rest, ignore_errors=True)
     aside.mkdir(parents=True)
-    yield aside
+    try:
+        yield aside
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     if folder.exists():
         folder.rename(before)
     aside.rename(folder)
@@ -42,12 +46,22 @@ def _replaced(folder: Path, aside: Path, before: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process of this machine is at work on a file or folder."""
+def alone(path: Path, waits: str | None = None) -> Iterator[None]:
+    """Wait until no other process of this machine is at work on a file or folder.
+
+    Args:
+        path: of the file or folder.
+        waits: printed where there is something to wait for.
+    """
     name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
     held = Path(tempfile.gettempdir()) / f"stargrav-{os.getuid()}-{name}.lock"
     with held.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waits is not None:
+                print(waits, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

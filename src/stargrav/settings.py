@@ -9,6 +9,7 @@ value found and what is allowed.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -268,7 +269,7 @@ def load(path: Path, overrides: dict[str, str] | None = None) -> Settings:
             raise InputError(path, f"profiles.{name}", "an unknown profile", ", ".join(PROFILES))
         _require_mapping(path, f"profiles.{name}", profiles[name] or {})
     for name in PROFILES:  # a mistake in a profile is told before it is used
-        _validate(path, _of_profile(raw, profiles, name), prefix=f"profiles.{name}.")
+        _validate(path, _of_profile(raw, profiles, name), name, profiles.get(name))
     profile = str(overrides.get("profile", raw.get("profile", "laptop")))
     merged = _of_profile(raw, profiles, profile)
     for key, text in overrides.items():
@@ -370,12 +371,26 @@ def _set(tree: dict[str, Any], key: str, text: str) -> None:
         raise InputError("command line", key, text, "a YAML value") from error
 
 
-def _validate(where: object, values: dict[str, Any], prefix: str = "") -> Settings:
+def _validate(
+    where: object,
+    values: dict[str, Any],
+    profile: str = "",
+    own: dict[str, Any] | None = None,
+) -> Settings:
+    """Values as settings.
+
+    Args:
+        where: named in errors.
+        values: resolved for a profile.
+        profile: its name.
+        own: what stands under that profile alone; keys elsewhere are named as they stand there.
+    """
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        prefix = f"profiles.{profile}." if _holds(own, first["loc"]) else ""
         if first["type"] == "extra_forbidden":
             section = Settings.model_fields
             for part in first["loc"][:-1]:
@@ -384,3 +399,14 @@ def _validate(where: object, values: dict[str, Any], prefix: str = "") -> Settin
             raise InputError(where, prefix + key, first["input"], allowed) from None
         allowed = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         raise InputError(where, prefix + key, repr(first["input"]), allowed) from None
+
+
+def _holds(tree: object, keys: Sequence[str | int]) -> bool:
+    """Whether nested mappings hold something under keys, or a value on the way there."""
+    for key in keys:
+        if not isinstance(tree, dict):
+            return tree is not None
+        if key not in tree:
+            return False
+        tree = tree[key]
+    return True

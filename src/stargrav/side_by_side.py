@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 
 from stargrav import pipeline, settings
-from stargrav.dvc_process import Stream, dvc
+from stargrav.dvc_process import Stream, dvc, undisturbed
 
 
 def make(root: Path, targets: Iterable[str], jobs: int | None) -> set[str]:
@@ -48,7 +48,7 @@ def make(root: Path, targets: Iterable[str], jobs: int | None) -> set[str]:
         return dvc(root, *command, stream=Stream(name, threads, ended))
 
     running: dict[Future[set[str]], str] = {}
-    with ThreadPoolExecutor(jobs) as pool:
+    with undisturbed(root), ThreadPoolExecutor(jobs) as pool:
         try:
             while order.is_active():
                 running |= {pool.submit(one, name): name for name in order.get_ready()}

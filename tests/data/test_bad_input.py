@@ -80,7 +80,13 @@ FLUXES = spectra(NODES)
         ("wave", None, ("data set", "wave")),
         ("para", NODES[:, :4], ("para", "M_H, T_eff, log_g, C_M, a_M")),
         ("para", NODES * np.nan, ("para, row 0, column 0", "nan")),
-        ("para", NODES + np.eye(len(NODES), 5), ("labels", "full regular grid")),
+        (
+            "para",
+            NODES[:, [2, 0, 1, 4, 3]] + np.eye(len(NODES), 5),
+            ("labels", "full regular grid"),
+        ),
+        ("para", NODES, ("para, row 0, T_eff", "500 to 100000")),
+        ("flux", -FLUXES, ("flux, row 0, pixel 0", "not negative")),
         ("para", None, ("data sets", "a grid (wave, flux, para)")),
     ],
 )

@@ -145,14 +145,19 @@ def read_grid(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float | N
     with _open(path) as file:
         wave, flux, para = (_get(file, path, key) for key in ("wave", "flux", "para"))
         resolution = file.attrs.get("resolution")
+        columns = file.attrs.get("columns", ", ".join(GRID_LABELS))
     validate.wavelengths(wave, path, "wave")
     validate.shape(flux, wave, path, "flux")
+    if columns != ", ".join(GRID_LABELS):
+        raise InputError(path, "attribute columns", columns, ", ".join(GRID_LABELS))
     if para.shape != (len(flux), len(GRID_LABELS)):
         expected = f"({len(flux)}, 5): {', '.join(GRID_LABELS)}"
         raise InputError(path, "para", f"shape {para.shape}", expected)
     validate.finite(flux, path, "flux")
     validate.finite(para, path, "para", unit="column")
+    validate.not_negative(flux, path, "flux")
     labels = para[:, [GRID_LABELS.index(name) for name in LABELS]].astype(float)
+    validate.plausible(labels, path, "para")
     resolution = None if resolution is None else float(resolution)
     return wave.astype(float), flux.astype(np.float32), labels, resolution
 

@@ -7,8 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from stargrav.errors import InputError
+from stargrav.labels import LABELS
 
 FEWEST = 4  # wavelengths, for a cubic spline through them
+PLAUSIBLE = {  # K and dex, of any star or brown dwarf
+    "T_eff": (500.0, 100_000.0),
+    "log_g": (-2.0, 10.0),
+    "M_H": (-8.0, 2.0),
+    "a_M": (-3.0, 3.0),
+    "C_M": (-5.0, 5.0),
+}
 
 
 def wavelengths(wave: np.ndarray, where: Path | str, field: str) -> None:
@@ -113,6 +121,33 @@ def positive(values: np.ndarray, where: Path | str, field: str, first_row: int =
     row, column = np.argwhere(~(values > 0))[0]
     place = f"{field}, row {first_row + row}, pixel {column}"
     raise InputError(where, place, values[row, column], "a positive number")
+
+
+def not_negative(values: np.ndarray, where: Path | str, field: str) -> None:
+    """Refuse model fluxes (n, p) below zero.
+
+    Raises:
+        InputError: names the row and the pixel.
+    """
+    if (values >= 0).all():
+        return
+    row, column = np.argwhere(~(values >= 0))[0]
+    place = f"{field}, row {row}, pixel {column}"
+    raise InputError(where, place, values[row, column], "a flux that is not negative")
+
+
+def plausible(labels: np.ndarray, where: Path | str, field: str) -> None:
+    """Refuse labels (n, 5), order `LABELS`, that no star has: columns in another order or unit.
+
+    Raises:
+        InputError: names the row and the label.
+    """
+    for column, name in enumerate(LABELS):
+        low, high = PLAUSIBLE[name]
+        bad = np.flatnonzero(~((labels[:, column] >= low) & (labels[:, column] <= high)))
+        if len(bad):
+            place = f"{field}, row {bad[0]}, {name}"
+            raise InputError(where, place, f"{labels[bad[0], column]:g}", f"{low:g} to {high:g}")
 
 
 def fill_edges(error: np.ndarray) -> None:

@@ -20,6 +20,10 @@ GROUPS = {
     "Directions": DIRECTIONS,
     "Decision points": DECISION_POINTS,
 }
+NOTHING_HERE = (
+    "No results in artifacts/experiments yet. What was decided from the project's own stands in "
+    "docs/results.html."
+)
 WIDTH = 13  # of a state
 APART = "kept apart from what decides here; to go on from it, set it in params.yaml"
 
@@ -33,6 +37,8 @@ def advice(evidence: Evidence, runs: Mapping[str, str]) -> str:
     """
     walks = [evidence.walk(tree) for tree in TREES]
     lines: list[str] = []
+    if not evidence.results:
+        lines += ["", NOTHING_HERE]
     for title, propositions in GROUPS.items():
         lines += ["", title, *_propositions(propositions, evidence, runs)]
     lines += [f"  {'=>':{WIDTH}} D4: {conclusion(evidence)}"]

@@ -9,6 +9,8 @@ import pandas as pd
 
 from stargrav.experiments.results import Result
 
+BUILT_IN = "data/library.h5"  # the source of results that published ones can stand beside
+
 
 def text(result: Result) -> str:
     """The table of a result, its criteria and its verdict."""
@@ -51,9 +53,16 @@ def metric_names(table: pd.DataFrame) -> list[str]:
 
 
 def rows(result: Result) -> list[dict[str, str]]:
-    """The cases as text by column: scores with intervals, published values beside them."""
+    """The cases as text by column: scores with intervals, published values beside them.
+
+    Those are of the whole label ranges at full size: they do not stand beside other people's
+    spectra, nor beside runs that are not judged.
+    """
     table, summary = result.table, result.summary
-    names = metric_names(table)
+    names, conditions = metric_names(table), summary["conditions"]
+    published = dict(summary["published"])
+    if conditions["profile"] == "quick" or conditions.get("source", BUILT_IN) != BUILT_IN:
+        published = {}
     ends = {f"{name}_{end}" for name in names for end in ("low", "high")}
     shown = []
     for record in table.to_dict("records"):
@@ -64,8 +73,8 @@ def rows(result: Result) -> list[dict[str, str]]:
                 ends_of = (record[f"{column}_{end}"] for end in ("low", "high"))
                 row[column] = _measured(value, *ends_of)
                 key = f"{column}[{case}]" if summary["axes"] else column
-                if any(name.startswith(f"{column}[") for name in summary["published"]):
-                    row[f"{column} published"] = _plain(summary["published"].get(key, ""))
+                if any(name.startswith(f"{column}[") for name in published):
+                    row[f"{column} published"] = _plain(published.get(key, ""))
             elif column not in ends:
                 row[column] = value if column in summary["axes"] else _plain(value)
         if result.seconds:

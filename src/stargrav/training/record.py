@@ -72,6 +72,8 @@ class Record(lightning.Callback):
         self.best_weights = state["best_weights"]
         task.model.load_state_dict(state["weights"])
         self._restored = state
+        if self.plan.progress is not None and self.epoch and not ranks.rank():
+            print(f"{self.plan.progress}: goes on after epoch {self.epoch}", flush=True)
 
     def on_train_start(self, trainer: lightning.Trainer, task: Task) -> None:
         optimiser = trainer.optimizers[0]
