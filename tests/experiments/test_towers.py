@@ -8,9 +8,10 @@ import pytest
 
 from stargrav.data import store
 from stargrav.data.loader import Clean
-from stargrav.experiments import families
+from stargrav.experiments import families, towers
 from stargrav.experiments.inputs import Parts
-from stargrav.experiments.steps import Bench, Mlp, bench, fit, predict, spectra
+from stargrav.experiments.steps import Bench, Fitted, Mlp, bench, fit, predict, spectra
+from stargrav.experiments.table import Score
 from stargrav.inference import draws
 from stargrav.models.features import LineStrengths, Statistics, Summary, TopSegments, components
 from stargrav.models.probes import lightgbm, ridge
@@ -218,3 +219,49 @@ def test_parameters_are_counted():
     trees = lightgbm(4, 7).fit(x, y)
     leaves = trees.booster_.predict(x, pred_leaf=True).max(axis=0) + 1
     assert families.parameters(OnRidge(trees)) == leaves.sum()
+
+
+class Known:
+    """An estimator that errs by one number on valid stars and by another on test stars."""
+
+    coef_, receptive_field = np.zeros(1), 9
+
+    def __init__(self, parts, on_valid, on_test):
+        self.told = {
+            len(part): np.asarray(part.stars["log_g"])
+            + error * np.random.default_rng(0).normal(size=len(part))
+            for part, error in ((parts.valid, on_valid), (parts.test, on_test))
+        }
+
+    def predict(self, x):
+        return self.told[len(x)]
+
+
+def test_rate_and_filters_are_chosen_on_valid_stars(monkeypatch):
+    """Even if others do better on test stars."""
+    parts = spectra("flux", stars=STARS)
+    parts = parts._replace(valid=parts.valid.take(np.arange(100)))
+    monkeypatch.setattr(towers, "pixels", lambda *_: parts)
+    monkeypatch.setattr(towers, "FILTERS", {"low": {"kernels": (3,)}, "lucky": {"kernels": (5,)}})
+    errors = {  # kernel and rate -> on valid stars, on test stars
+        (3, 0.1): (0.2, 0.3),
+        (3, 0.2): (0.3, 0.1),
+        (5, 0.1): (0.5, 0.1),
+        (5, 0.2): (0.4, 0.05),
+    }
+
+    def known(model, train, valid, target="log_g"):
+        if isinstance(model, Mlp):
+            found = Known(parts, 1.0, 1.0)
+        else:
+            found = Known(parts, *errors[model.sizes["kernels"][0], model.learning_rate])
+        return Fitted(found, "log_g", train.readout, {"n_train": len(train)})
+
+    monkeypatch.setattr(towers, "fit", known)
+    monkeypatch.setattr(towers, "_plain", lambda *_: Score({}))
+    table = towers.dilated_cnn.function(stars=STARS, rates=(0.1, 0.2), draws=1)
+    found = {case.key: case.score for case in table.cases}
+    for level in ("0.1", "1"):
+        low, lucky, chosen = (found[f"{level},{name}"] for name in ("low", "lucky", "chosen"))
+        assert (low.columns["learning_rate"], lucky.columns["learning_rate"]) == (0.1, 0.2)
+        assert lucky.metrics["r2"].value > low.metrics["r2"].value == chosen.metrics["r2"].value
