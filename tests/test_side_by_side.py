@@ -31,7 +31,8 @@ pathlib.Path(name).write_text(name + "".join(pathlib.Path(p).read_text() for p i
 tell(RAN + name)
 """
 CALLER = """
-import pathlib, sys
+import pathlib, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # scripts ignore it
 from stargrav import pipeline, side_by_side
 pipeline.fetch_library = lambda *_: None
 side_by_side.settings.load = lambda *_: None

@@ -1,5 +1,6 @@
 """The runner: what MLflow gets, what a crash leaves, what is shown again."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from mlflow.tracking import MlflowClient
 from stargrav.errors import InputError
 from stargrav.experiments import run as runner
 from stargrav.experiments.inputs import Inputs, Parts
+from stargrav.experiments.present import rows
 from stargrav.experiments.results import Result
 from stargrav.experiments.run import find_runs, log_reused, log_stage, run
 from stargrav.experiments.spec import at_least, experiment
@@ -24,6 +26,7 @@ from stargrav.models.probes import as_head, ols, ridge
 from stargrav.training.tasks import RegressionTask
 
 SETTINGS = {
+    "source": "data/library.h5",
     "accelerator": "cpu",
     "dataset": {"error": "noiseless"},
     "latents": {"base": {"readouts": [["enc_last", "global_mean"]]}},
@@ -165,6 +168,16 @@ def test_a_stored_result_is_shown_again(done, inputs, store, capsys):
     assert logged.data.metrics["r2/mlp"] == done.summary["metrics"]["r2[mlp]"]["value"]
     shown = capsys.readouterr().out
     assert "verdict: fail" in shown and "r2 published" in shown
+
+
+def test_published_values_do_not_stand_beside_other_spectra_or_sizes(done, tmp_path):
+    assert "r2 published" in rows(done)[0]
+    for change in ({"source": "spectra.h5"}, {"profile": "quick"}):
+        folder = tmp_path / next(iter(change))
+        shutil.copytree(done.folder, folder)
+        summary = done.summary | {"conditions": done.summary["conditions"] | change}
+        (folder / "metrics.json").write_text(json.dumps(summary))
+        assert "r2 published" not in rows(Result(folder))[0]
 
 
 def test_figures_of_what_it_reads_are_shown_with_it(done, inputs, store, tmp_path):
