@@ -1,6 +1,7 @@
 """What every experiment keeps: names that agree, metrics that are judged, runs that repeat."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from stargrav.experiments import registry
 from stargrav.experiments.advice import GROUPS
 from stargrav.experiments.decisions import TREES
 from stargrav.experiments.figures import FIGURES
+from stargrav.experiments.inputs import Inputs
 from stargrav.experiments.results import SECONDS
 from stargrav.experiments.run import run
 from stargrav.experiments.spec import matching
@@ -136,6 +138,30 @@ def test_the_same_seed_gives_the_same_bytes(name, quick):
     for file in files:
         if file.name != SECONDS:
             assert (first / file).read_bytes() == (again / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_predictions_do_not_depend_on_the_labels_of_test_stars(name, quick, monkeypatch):
+    """Nothing is fitted to them, and no model, setting or reading chosen by them."""
+    first, honest = quick(name).predictions, Inputs._part
+    if first.empty:
+        pytest.skip("predicts no label")
+
+    def part(self, split, *others, **named):
+        found = honest(self, split, *others, **named)
+        if split == "test":
+            order = np.random.default_rng(5).permutation(len(found))
+            stars = {**found.stars, "log_g": found.stars["log_g"][order]}
+            found = replace(found, stars=stars)
+        return found
+
+    monkeypatch.setattr(Inputs, "_part", part)
+    again = quick(name, "other labels").predictions
+    if first["truth"].equals(again["truth"]):
+        pytest.skip("its labels come with stored posteriors")
+    of_log_g = first["target"].str.startswith("log_g")
+    assert (first["truth"] != again["truth"])[of_log_g].mean() > 0.5
+    np.testing.assert_array_equal(again["prediction"], first["prediction"])
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
