@@ -16,6 +16,13 @@ from stargrav.dvc_process import MISTAKE, StageError, end_with_caller, tell
 from stargrav.errors import InputError
 
 FREE_KEYS = {"ignore_unknown_options": True, "allow_extra_args": True}
+COMPONENTS = click.option(
+    "--components",
+    type=click.IntRange(1, 200),
+    default=60,
+    show_default=True,
+    help="Principal components of a library that are kept.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
@@ -33,7 +40,7 @@ def cli() -> None:
     nargs=2,
     type=float,
     metavar="LO HI",
-    help="Vacuum Angstrom; default: all, 7080-8870.",
+    help="Vacuum Angstrom; default: all, 7090-8860.",
 )
 @click.option(
     "--lines",
@@ -66,13 +73,7 @@ def synthesize(
     show_default=True,
     help="Grid of labels; `quick` is a coarse one for tries.",
 )
-@click.option(
-    "--components",
-    type=click.IntRange(1, 200),
-    default=60,
-    show_default=True,
-    help="Principal components that are kept.",
-)
+@COMPONENTS
 @click.option("--processes", type=click.IntRange(1), default=None, help="Default: all cores.")
 def library(out: Path, nodes: str, components: int, processes: int | None) -> None:
     """Build the library of rest-frame spectra and write it to OUT; resumes if interrupted."""
@@ -117,13 +118,7 @@ def simulate(
 @click.argument("kind", type=click.Choice(["bosz", "grid", "pfsspec"]))
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option(
-    "--components",
-    type=click.IntRange(1, 200),
-    default=60,
-    show_default=True,
-    help="Principal components of a library that are kept.",
-)
+@COMPONENTS
 def import_(kind: str, path: Path, out: Path, components: int) -> None:
     """Check a library or a data set from outside and write it to OUT for use as `source`.
 
