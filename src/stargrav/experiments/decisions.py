@@ -36,6 +36,8 @@ STUDENT_OVER_FLUX = Finding("student_probe", at_least("r2[student,ridge] - r2[fl
 ERROR_MISSING = Finding("student_plus")
 JOINT_GAINS = Finding("student_joint")
 END_TO_END = Finding("student_vs_flux")
+LATENT_OVER_FLUX = Finding("latent_vs_flux", more_than("r2[latent] - r2[flux]", 0.0))
+SAME_INPUT_OVER_FLUX = Finding("latent_vs_flux", more_than("r2[latent_no_error] - r2[flux]", 0.0))
 UNBIASED = Finding("denoiser_bias")
 DENOISED = Finding("student_vs_flux", at_least("r2[denoised] - r2[flux]", 0.0))
 NOISE_SHIFT = Finding("noise_shift")
@@ -120,17 +122,24 @@ HYPOTHESES = (
     ),
     Proposition(
         "H5",
-        "The gain is no bug: permuted labels give nothing, and the same probe reads more from "
-        "the student than from flux",
+        "It is no bug: permuted labels give nothing, and a ridge reads no less from the student "
+        "than from flux",
         (SHUFFLED_LABELS, STUDENT_OVER_FLUX),
     ),
     Proposition(
         "H6",
-        "It is affordable: 32 numbers per star and a thousand labelled stars are enough",
+        "It is affordable: 32 numbers per star hold the latent's log g, and where labels are few "
+        "the student gives more of it than flux does",
         (FEW_DIMENSIONS, FEW_LABELS),
     ),
 )
 QUESTIONS = (
+    Proposition(
+        "Q",
+        "Is the denoiser's latent a better place to read log g from than the spectrum, also when "
+        "the denoiser sees nothing else?",
+        (LATENT_OVER_FLUX, SAME_INPUT_OVER_FLUX),
+    ),
     Proposition(
         "Q1", "Does the pre-latent layer hold more log g than the last?", (EARLIER_LAYER,)
     ),
@@ -142,7 +151,11 @@ QUESTIONS = (
         "Is it the missing error, not its size, that keeps a student from the latent?",
         (ERROR_MISSING,),
     ),
-    Proposition("Q6", "Does a label loss beside distillation gain log g?", (JOINT_GAINS,)),
+    Proposition(
+        "Q6",
+        "Does a network taught latent and log g read more than a ridge on a distilled latent?",
+        (JOINT_GAINS,),
+    ),
 )
 RISKS = (
     Proposition("R1", "The error array alone tells log g", (ERROR_ALONE,)),
@@ -197,8 +210,18 @@ LATENT = Tree(
         "mlp": Node(
             "Does a small network read more than Ridge?",
             (NONLINEAR,),
-            passed="finetune",
+            passed="flux",
             failed=Leaf("A linear head is enough: distil with Ridge", ("student_probe",)),
+        ),
+        "flux": Node(
+            "Does it hold more log g than the spectrum that the denoiser saw?",
+            (LATENT_OVER_FLUX, SAME_INPUT_OVER_FLUX),
+            passed="finetune",
+            failed=Leaf(
+                "Not for its log g alone: what it may still gain is few labels and other noise",
+                ("sample_efficiency", "noise_robustness"),
+            ),
+            unclear="finetune",
         ),
         "finetune": Node(
             "Does training the encoder for log g gain?",

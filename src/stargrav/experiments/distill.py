@@ -28,6 +28,7 @@ from stargrav.experiments.steps import (
     missed,
     over,
     score,
+    score_better,
     spectra,
     training_sizes,
 )
@@ -209,6 +210,35 @@ def encoder_mlp(
     table = over(model={"ridge": ridge(alpha), "mlp": mlp})
     for case in table:
         case.record(score(fit(case.model, z.train, z.valid), z.test))
+    return table
+
+
+@experiment(
+    plan="distill question",
+    claim="The denoiser's latent is a better place to read log g from than the spectrum",
+    accept=[
+        more_than("r2[latent] - r2[flux]", 0.0),
+        more_than("r2[latent_no_error] - r2[flux]", 0.0),
+    ],
+    needs=(*NEEDS, "latents@no_error"),
+    figures=("losses", "scores"),
+)
+def latent_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count = 4) -> Table:
+    """log g of the same stars from flux and two teachers' latents, by the better of two heads.
+
+    The heads are a ridge and the network of encoder_mlp; which is the better one the valid stars
+    say. The teacher sees the noiseless error, which tells log g and which the flux alone does not
+    hold; `latent_no_error` is of a teacher that sees flux alone, as the heads on flux do.
+    """
+    table = over(input=("flux", "latent", "latent_no_error"))
+    for case in table:
+        if case.input == "flux":
+            seen = spectra("flux", stars=stars)
+        else:
+            teacher = "teacher" if case.input == "latent" else "teacher_no_error"
+            seen = latents(*READOUT, teacher=teacher, stars=stars, draws=1)
+        heads = {"ridge": SweptRidge(), "mlp": Mlp(epochs=epochs, patience=patience)}
+        case.record(score_better(heads, seen))
     return table
 
 

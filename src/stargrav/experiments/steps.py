@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -288,6 +288,25 @@ def score(model: Fitted, part: Part) -> Score:
         prediction=found,
         history=model.history,
         model=model,
+    )
+
+
+def score_better(heads: Mapping[str, RegressorMixin | Mlp], parts: Parts) -> Score:
+    """What the head reads of log g that does best on the valid stars; `r2_...` are all of them's.
+
+    Args:
+        heads: unfitted, by name.
+        parts: what they see.
+    """
+    fitted = {name: fit(head, parts.train, parts.valid) for name, head in heads.items()}
+    best = min(fitted, key=lambda name: missed(fitted[name], parts.valid))
+    found = {name: score(model, parts.test) for name, model in fitted.items()}
+    each = {f"r2_{name}": one.metrics["r2"] for name, one in found.items()}
+    chosen = found[best].also(**each)
+    return replace(
+        chosen,
+        columns={**chosen.columns, "head": best},
+        seconds=sum(model.seconds for model in fitted.values()),
     )
 
 

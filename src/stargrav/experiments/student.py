@@ -36,6 +36,7 @@ from stargrav.experiments.steps import (
     missed,
     over,
     score,
+    score_better,
     spectra,
 )
 from stargrav.experiments.table import Score, Table
@@ -203,11 +204,8 @@ def student_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count =
         elif case.input == "denoised":
             seen = cleaned(spectra("flux", "error", stars=stars))
         heads = {"ridge": SweptRidge(), "mlp": Mlp(epochs=epochs, patience=patience)}
-        fitted = {name: fit(head, seen.train, seen.valid) for name, head in heads.items()}
-        best = min(fitted, key=lambda name: missed(fitted[name], seen.valid))
-        found = {name: score(model, seen.test) for name, model in fitted.items()}
-        each = {f"r2_{name}": one.metrics["r2"] for name, one in found.items()}
-        case.record(found[best].also(**each, **_by_interval(found[best])), head=best)
+        found = score_better(heads, seen)
+        case.record(found.also(**_by_interval(found)))
     return table
 
 

@@ -55,12 +55,17 @@ def verdict_rows(experiment: Experiment, result: Result | None) -> list[Row]:
 
 
 def _efficiency(criterion: Criterion | None, metrics: Mapping[str, Mapping[str, float]]) -> str:
-    """The efficiency of the first case that a criterion is about, where it was measured."""
-    for metric in criterion.metrics() if criterion is not None else ():
+    """The efficiency of the first case that a criterion is about, where it was measured.
+
+    Where it is about several, the case is named.
+    """
+    about = criterion.metrics() if criterion is not None else ()
+    for metric in about:
         name, bracket, case = metric.partition("[")
         key = f"efficiency{bracket}{case}"
         if name == "r2" and key in metrics:
-            return interval(metrics[key])
+            which = f" ({case.removesuffix(']')})" if len(set(about)) > 1 else ""
+            return interval(metrics[key]) + which
     return ""
 
 

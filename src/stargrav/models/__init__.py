@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
-from lightgbm import Booster, LGBMRegressor
 from safetensors import SafetensorError
-from sklearn.base import BaseEstimator
 from torch import nn
 
 from stargrav.errors import InputError, first_line
@@ -27,6 +25,10 @@ from stargrav.models.spectral import SpectralViT
 from stargrav.models.student import ConvStudent, MlpStudent
 from stargrav.models.towers import DilatedCnn, LocalCnn, LocalTransformer, TwoTower
 from stargrav.models.unet1d import UNet1d
+
+if TYPE_CHECKING:  # lightgbm, scikit-learn and skops take seconds, and networks do without
+    from lightgbm import Booster
+    from sklearn.base import BaseEstimator
 
 CONFIG = "config.json"
 NETWORKS: dict[str, type[nn.Module]] = {
@@ -79,11 +81,11 @@ def save(model: nn.Module | BaseEstimator, folder: Path, **facts: Any) -> None:
         config = {"kind": "network", "name": name, "settings": model.config}
         tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
         _write(folder / _FILES["network"], lambda p: safetensors.torch.save_file(tensors, p))
-    elif isinstance(model, LGBMRegressor):
+    elif type(model).__module__.startswith("lightgbm."):
         config = {"kind": "lightgbm", "name": type(model).__name__}
         _write(folder / _FILES["lightgbm"], lambda p: model.booster_.save_model(p))
     else:
-        import skops.io  # takes seconds, and few need it
+        import skops.io
 
         config = {"kind": "sklearn", "name": type(model).__name__}
         _write(folder / _FILES["sklearn"], lambda p: skops.io.dump(model, p))
@@ -109,6 +111,8 @@ def load(folder: Path) -> nn.Module | BaseEstimator | Booster:
         return _load_network(folder, config, path)
     try:
         if kind == "lightgbm":
+            from lightgbm import Booster
+
             return Booster(model_file=str(path))
         import skops.io
 

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 
 import torch
 import zuko
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from stargrav.models.config import configured
@@ -74,6 +73,8 @@ class PosteriorFlow(nn.Module):
             labels: (n, labels).
             seed: of the random projections that find the components.
         """
+        from sklearn.decomposition import PCA  # takes a second, of every network's process
+
         self.unit.copy_(error.square().mean(dim=0).sqrt())
         found = PCA(len(self.axes), svd_solver="randomized", random_state=seed)
         found.fit((noisy / self.unit).numpy())

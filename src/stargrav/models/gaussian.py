@@ -24,7 +24,6 @@ x is taken to be known from x_t alone, and y to come from the axes alone.
 from __future__ import annotations
 
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 LEAST = 1e-8  # of a variance
@@ -55,6 +54,8 @@ class SpectrumGaussian(nn.Module):
             flux: (n, pixels), more spectra than axes.
             seed: of the random projections that find the axes.
         """
+        from sklearn.decomposition import PCA  # takes a second, of every network's process
+
         pixels, axes = flux.shape[1], len(self.axes)
         self.centre.copy_(flux.double().mean(0))
         offset = flux - self.centre.to(flux)

@@ -23,7 +23,6 @@ from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
 from stargrav.training.device import device
 from stargrav.training.plan import Plan
-from stargrav.training.teacher import train_teacher
 
 HISTORY = "history.csv"
 SIZES = {"channels", "depth", "kernel", "stem", "hidden"}
@@ -51,6 +50,8 @@ VARIANTS = {
 
 def build(work: Work, out: Path) -> None:
     """Train, and write weights, settings and history (without seconds: the same each time)."""
+    from stargrav.training.teacher import train_teacher  # takes seconds; others read VARIANTS
+
     variant, chosen = VARIANTS[work.stage], work.settings.teacher
     if variant.error is not None:
         data = work.settings.dataset.model_copy(update={"error": variant.error})
