@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stargrav.experiments import shortcut
+from stargrav.experiments import shortcut, steps
 from stargrav.experiments.inputs import Part, Parts
 from stargrav.experiments.steps import Bench, bench
 from stargrav.models.ridge import SweptRidge
@@ -46,6 +46,35 @@ def test_what_the_error_tells_is_taken_out():
     again = shortcut._asked(seen, left).metrics["r2"].value
     assert abs(again) < 0.05  # nothing is left for the same features
     assert left.train.stars[shortcut.RESIDUAL].shape == (900,)
+
+
+def test_what_a_smooth_error_hides_in_its_last_digits_is_taken_out():
+    """An array without noise tells log g by little beside what else makes it; as real ones do."""
+    rng = np.random.default_rng(5)
+
+    def part(n):
+        log_g, other = rng.standard_normal((2, n))
+        shapes = np.sin(np.outer([1, 2], np.linspace(0, 3, 40)))
+        features = np.stack([other, 1e-3 * log_g], axis=1) @ shapes
+        return Part(features[None], {"log_g": log_g}, ("spectrum", "pixels"), np.arange(n), None)
+
+    model, left = shortcut._taken_out(Parts(part(900), part(200), part(300)), folds=3)
+    assert shortcut._share(left.test).value < 0.01
+    assert model.estimator.alpha_ < 1e-3
+
+
+def test_permuted_labels_are_those_of_other_stars(monkeypatch):
+    fitted = []
+
+    def watched(model, train, valid):
+        fitted.append(np.array(train.stars["log_g"]))
+        return steps.fit(model, train, valid)
+
+    monkeypatch.setattr(shortcut, "fit", watched)
+    shortcut.label_shuffle.function(trees=2)
+    true, *_, shuffled = fitted
+    assert (true != shuffled).mean() > 0.95
+    np.testing.assert_array_equal(np.sort(true), np.sort(shuffled))
 
 
 def test_swapped_errors_are_those_of_other_stars_and_the_flux_stays():

@@ -1,5 +1,7 @@
 """The posterior over a library: against a brute-force grid, its own simulations and Fisher."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,35 @@ def test_derivatives_are_those_of_the_library(emulator):
         expected = (ahead - behind) / (2 * step[column])
         error = (slopes[:, column] - expected).norm(dim=1) / expected.norm(dim=1)
         assert float(error.max()) < 1e-3
+
+
+def test_derivatives_where_the_median_moves():
+    """A level of each star's own, which grows with T_eff and falls with log g, as light beside."""
+    plain = made_up((5, 4, 4, 3, 1))
+    shape = plain.coefficients.shape[:-1]
+    hot, dense = (np.linspace(0, 1, n) for n in shape[:2])
+    level = (0.8 * hot[:, None] - 0.3 * dense)[:, :, None, None, None] + np.zeros(shape)
+    level = torch.as_tensor(level, dtype=torch.float32)[..., None]
+    library = replace(
+        plain,
+        components=torch.cat([plain.components, torch.ones(1, len(plain.wave))]),
+        coefficients=torch.cat([plain.coefficients, level], dim=-1),
+    )
+    emulator = Emulator(library)
+    truth = emulator.labels(0.1 + 0.8 * torch.rand(20, len(emulator.free)))
+    flux, slopes = emulator.jacobian(truth)
+    assert torch.median(library.flux_at(truth), dim=1).values.std() > 0.1
+    assert flux.median(dim=1).values.numpy() == pytest.approx(1, abs=1e-6)
+    for column in emulator.free:
+        step = torch.zeros(len(LABELS), dtype=torch.float64)
+        step[column] = 1e-3 * float(emulator.high[column] - emulator.low[column])
+        ahead, behind = (library.flux_at(truth.double() + sign * step) for sign in (1, -1))
+        ahead, behind = (
+            each / each.median(dim=1, keepdim=True).values for each in (ahead, behind)
+        )
+        expected = (ahead - behind) / (2 * step[column])
+        error = (slopes[:, column] - expected).norm(dim=1) / expected.norm(dim=1)
+        assert float(error.max()) < 2e-3
 
 
 def test_median_of_the_middle_pixels_is_that_of_all(emulator):

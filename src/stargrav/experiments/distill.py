@@ -221,7 +221,7 @@ def encoder_mlp(
         more_than("r2[latent_no_error] - r2[flux]", 0.0),
     ],
     needs=(*NEEDS, "latents@no_error"),
-    figures=("losses", "scores"),
+    figures=("scores",),
 )
 def latent_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count = 4) -> Table:
     """log g of the same stars from flux and two teachers' latents, by the better of two heads.
