@@ -23,6 +23,7 @@ ABOVE_ALL = (
     "dvc_process",
     "page",
     "pipeline",
+    "progress",
     "report",
     "side_by_side",
     "stages",

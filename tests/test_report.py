@@ -132,7 +132,7 @@ def test_efficiency_stands_where_it_was_measured(own, tmp_path):
     summary["metrics"]["efficiency[mlp]"] = {"value": 0.7, "low": 0.6, "high": 0.8}
     path.write_text(json.dumps(summary))
     out = write_report(own, tmp_path / "docs" / "results.md")
-    assert "| 0.0601 | 0.700 [0.600, 0.800] |" in out.read_text()
+    assert "| 0.0601 | 0.700 [0.600, 0.800] (mlp) |" in out.read_text()
 
 
 def test_missing_evidence_is_named(written):

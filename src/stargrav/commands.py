@@ -35,13 +35,12 @@ def synthesize(
     lines: Path | None,
 ) -> None:
     """Rest-frame spectra by the synthesiser, as grid HDF5."""
-    from tqdm import tqdm
-
     from stargrav.data import store
     from stargrav.data.tables import read_labels
     from stargrav.observation.transforms import broaden
     from stargrav.physics import nodes, synthesis
     from stargrav.physics.lines import read_lines
+    from stargrav.progress import Progress
 
     stars = read_labels(labels, synthesis.RANGES)
     low, high = wave or (synthesis.LOW, synthesis.HIGH)
@@ -58,7 +57,7 @@ def synthesize(
     processes = min(os.cpu_count() or 1, len(stars))
     make = partial(synthesis.Synthesizer, grid, own)
     computed = nodes.spectra(stars, processes, make)
-    flux = np.stack(list(tqdm(computed, total=len(stars), unit="spectrum", disable=None)))
+    flux = np.stack(list(Progress(computed, total=len(stars), unit="spectrum")))
     if resolution is not None:
         flux = broaden(grid, flux, np.inf, resolution)
     inside = (grid >= low) & (grid <= high)
@@ -90,12 +89,11 @@ def simulate(
     source: str,
 ) -> None:
     """An observed data set in pfsspec format."""
-    from tqdm import tqdm
-
     from stargrav.data.dataset import write_dataset
     from stargrav.data.sources import open_source
     from stargrav.observation.simulate import Simulator, draw_stars
     from stargrav.physics.grid import Library
+    from stargrav.progress import Progress
 
     given = {name: value for name, value in conditions.items() if value is not None}
     for name, value in given.items():
@@ -111,7 +109,7 @@ def simulate(
     stars = draw_stars(count, magnitude, library.ranges, rng, **given)
     stars["id"] = np.arange(_OWN, _OWN + count)
     simulator = Simulator(library, error=error)
-    with tqdm(total=count, unit="spectrum", leave=False, disable=None) as bar:
+    with Progress(total=count, unit="spectrum") as bar:
         stars = write_dataset(out, simulator, stars, seed, {"seed": seed}, bar.update)
     snr = f"median SNR {stars['snr'].median():.2f}"
     print(f"{out}: {count} spectra, {len(simulator.wave)} pixels, {snr}")
@@ -122,13 +120,13 @@ def predict(
 ) -> None:
     """Labels of measured spectra with their standard deviations, as CSV."""
     import pandas as pd
-    from tqdm import tqdm
 
     from stargrav.data import store, validate
     from stargrav.data.sources import open_source
     from stargrav.inference.predict import predict as posterior
     from stargrav.observation.simulate import Simulator
     from stargrav.physics.grid import Library
+    from stargrav.progress import Progress
 
     library = open_source(_fetched(source))
     if not isinstance(library, Library):
@@ -142,7 +140,7 @@ def predict(
         if add_noise:
             rng = np.random.default_rng([seed, len(tables)])
             flux = flux + error * rng.standard_normal(flux.shape)
-        with tqdm(total=len(flux), desc=path.name, leave=False, disable=None) as bar:
+        with Progress(total=len(flux), desc=path.name) as bar:
             table = posterior(flux, error, simulator.library, seed=seed, progress=bar.update)
         table.insert(0, "file", path.name)
         table.insert(1, "row", np.arange(len(table)))

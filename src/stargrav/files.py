@@ -54,8 +54,9 @@ def alone(path: Path, waits: str | None = None) -> Iterator[None]:
         waits: printed where there is something to wait for.
     """
     name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
-    held = Path(tempfile.gettempdir()) / f"stargrav-{os.getuid()}-{name}.lock"
-    with held.open("w") as lock:
+    folder = Path(tempfile.gettempdir()) / f"stargrav-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (folder / f"{name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

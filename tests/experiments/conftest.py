@@ -29,6 +29,8 @@ def inputs(tmp_path_factory):
     teacher = models.build("blindspot", **sizes)
     blind_to_error = models.build("blindspot", **sizes, error_input=False)
     models.save(teacher, folders["train@teacher"])
+    folders["train@teacher_observed"] = root / "train@teacher_observed"
+    models.save(teacher, folders["train@teacher_observed"])
     splits = {}
     folders["dataset"].mkdir()
     for seed, (split, n) in enumerate(SIZES.items()):

@@ -47,7 +47,9 @@ ERROR_ALONE = Finding("error_only", at_most("r2[noiseless,ridge]", 0.1))
 WITHOUT_ERROR = Finding(
     "teacher_no_error", at_most("r2[with_error,lightgbm] - r2[without_error,lightgbm]", 0.1)
 )
-ERROR_UNUSED = Finding("shuffled_error", at_most("r2[true] - r2[retrained]", 0.1))
+ERROR_UNUSED = Finding(
+    "shuffled_error", at_most("r2[noiseless,true] - r2[noiseless,retrained]", 0.1)
+)
 SHUFFLED_LABELS = Finding("label_shuffle")
 FLUX_ADDS = Finding("flux_residual", more_than("r2[noiseless]", 0.1))
 LATENT_ADDS = Finding("latent_residual", more_than("r2[noiseless,latent]", 0.1))
@@ -72,7 +74,7 @@ ORIGINS = (
     Origin("log g", "noisy flux", "student_vs_flux", "r2[flux]"),
     Origin(_LATENT, "teacher with error input", "teacher_no_error", "r2[with_error,lightgbm]"),
     Origin(_LATENT, "teacher without", "teacher_no_error", "r2[without_error,lightgbm]"),
-    Origin(_LATENT, "another star's error", "shuffled_error", "r2[retrained]"),
+    Origin(_LATENT, "another star's error", "shuffled_error", "r2[noiseless,retrained]"),
     Origin(_LATENT, "labels permuted", "label_shuffle", "r2[shuffled,lightgbm]"),
     Origin(_BEYOND, "flux, after noiseless error", "flux_residual", "r2[noiseless]"),
     Origin(_BEYOND, "latent, after noiseless error", "latent_residual", "r2[noiseless,latent]"),

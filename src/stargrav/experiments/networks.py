@@ -26,18 +26,19 @@ from stargrav.training.plan import Plan
 KINDS = ("mlp", "conv")  # of the stage `students`
 
 
-def encoded(seen: Parts) -> Parts:
-    """The teacher's latents of spectra.
+def encoded(seen: Parts, teacher: str = "teacher") -> Parts:
+    """A teacher's latents of spectra.
 
     Args:
         seen: flux and error side by side.
+        teacher: as its stage is named after "train@".
     """
     place = device(current().accelerator)
 
     def say(teacher: BlindSpotUNet, flux: np.ndarray, error: np.ndarray, _: float) -> np.ndarray:
         return read_out(teacher, flux, error, *READOUT, place)
 
-    return Parts(*(replace(part, readout=READOUT) for part in _by_teacher(seen, say)))
+    return Parts(*(replace(part, readout=READOUT) for part in _by_teacher(seen, say, teacher)))
 
 
 def cleaned(seen: Parts) -> Parts:
@@ -144,14 +145,16 @@ def taught(
 
 
 def _by_teacher(
-    seen: Parts, say: Callable[[BlindSpotUNet, np.ndarray, np.ndarray, float], np.ndarray]
+    seen: Parts,
+    say: Callable[[BlindSpotUNet, np.ndarray, np.ndarray, float], np.ndarray],
+    teacher: str = "teacher",
 ) -> Parts:
-    """What is said by the teacher of flux, error and noise level, draw by draw."""
-    teacher = models.load(current().inputs.folder("train@teacher"))
+    """What is said by a teacher of flux, error and noise level, draw by draw."""
+    network = models.load(current().inputs.folder(f"train@{teacher}"))
 
     def said(part: Part) -> Part:
         pairs = (np.split(draw, 2, axis=-1) for draw in part.features)
-        features = np.stack([say(teacher, *pair, part.noise_level) for pair in pairs])
+        features = np.stack([say(network, *pair, part.noise_level) for pair in pairs])
         return replace(part, features=features)
 
     return Parts(*(said(part) for part in seen))

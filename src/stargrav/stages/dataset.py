@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tqdm import tqdm
-
 from stargrav.data import store
 from stargrav.data.dataset import write_dataset
 from stargrav.data.room import require_disk
@@ -14,6 +12,7 @@ from stargrav.data.splits import SPLITS
 from stargrav.observation.instrument import PFS_MR
 from stargrav.observation.simulate import Simulator
 from stargrav.physics.grid import Library
+from stargrav.progress import Progress
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, splits
 
@@ -54,7 +53,7 @@ def write(work: Work, split: str, out: Path, limit: int | None = None) -> None:
     source = open_source(work.source)
     if isinstance(source, Library):
         simulator = Simulator(source, error=work.settings.dataset.error)
-        with tqdm(total=len(stars), desc=split, unit="spectrum", leave=False, disable=None) as bar:
+        with Progress(total=len(stars), desc=split, unit="spectrum") as bar:
             write_dataset(out, simulator, stars, work.settings.seed, progress=bar.update)
         return
     rows = stars["id"].to_numpy()

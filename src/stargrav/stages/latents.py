@@ -10,14 +10,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from stargrav import models
 from stargrav.data.splits import SPLITS
 from stargrav.errors import InputError
 from stargrav.files import hash_tree
 from stargrav.inference.latents import extract_latents
 from stargrav.models.blindspot import BlindSpotUNet
+from stargrav.progress import Progress
 from stargrav.stages import Work, dataset
 from stargrav.stages.teacher import VARIANTS
 from stargrav.training.device import device
@@ -38,7 +37,7 @@ def build(work: Work, out: Path) -> None:
     draws = {name: chosen.draws if name == "train" else 1 for name in SPLITS}
     total = len(chosen.noise_levels) * sum(draws[name] * len(spectra[name]) for name in SPLITS)
     facts = {"dataset": hash_tree(work.folders["dataset"]), "trained": trained}
-    with tqdm(total=total, desc=work.stage, unit="spectrum", leave=False, disable=None) as bar:
+    with Progress(total=total, desc=work.stage, unit="spectrum") as bar:
         for level in chosen.noise_levels:
             extract_latents(
                 spectra,

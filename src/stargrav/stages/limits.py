@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 from scipy.spatial import KDTree
 from torch import Tensor
-from tqdm import tqdm
 
 from stargrav.data.loader import Clean
 from stargrav.data.sources import open_source
@@ -28,6 +27,7 @@ from stargrav.metrics.fisher import fisher_matrix, local_jacobian, marginal_vari
 from stargrav.observation.noise import Conditions, NoiseModel, fixed_noise, observe
 from stargrav.observation.simulate import Simulator, snr
 from stargrav.physics.grid import Library
+from stargrav.progress import Progress
 from stargrav.settings import Limits
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
@@ -114,9 +114,7 @@ def posterior(
     noise = torch.from_numpy(np.stack([fixed_noise(seed, star, pixels) for star in ids]))
     noisy, _ = observe(flux, sigma, level, noise.to(flux.device))
     truth = torch.tensor(test.labels, device=place)
-    with tqdm(
-        total=len(test), desc=f"posterior, noise {level:g}", leave=False, disable=None
-    ) as bar:
+    with Progress(total=len(test), desc=f"posterior, noise {level:g}") as bar:
         found = integrator(noisy, level * sigma, truth, bar.update)
     columns = {"ess": found.ess, "refined": found.refined}
     for i, name in enumerate(LABELS):
@@ -140,7 +138,7 @@ def fisher(
         conditions = None
     own, moved = [], []
     labels = torch.tensor(test.labels, device=emulator.vectors.device)
-    for rows in tqdm(list(_portions(len(test))), desc="Fisher", leave=False, disable=None):
+    for rows in Progress(list(_portions(len(test))), desc="Fisher"):
         flux, slopes = emulator.jacobian(labels[rows])
         own.append(_bounds(emulator, slopes, clean(rows)[1]))
         if conditions is None:
@@ -184,7 +182,7 @@ def neighbours(test: Spectra, train: Spectra, count: int) -> dict[str, np.ndarra
         return sigma
     tree = KDTree(train.labels[:, free] / span[free])
     clean = Clean(test)
-    for row in tqdm(range(len(test)), desc="neighbours", leave=False, disable=None):
+    for row in Progress(range(len(test)), desc="neighbours"):
         at = test.labels[row].astype(float)
         near = np.sort(tree.query(at[free] / span[free], min(count, len(train)))[1])
         _, slope = local_jacobian(train.labels[near].astype(float), train.flux[near], at, span)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from stargrav import models
 from stargrav.data.loader import Clean, NoisySpectra
@@ -28,6 +27,7 @@ from stargrav.inference.posteriors import MANIFEST, write_draws
 from stargrav.labels import LABELS
 from stargrav.observation.simulate import Simulator
 from stargrav.physics.grid import Library
+from stargrav.progress import Progress
 from stargrav.settings import Posteriors
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
@@ -93,7 +93,7 @@ def exact(
     integrate = Integrator(emulator, chosen.points, seed, least, chosen.draws)
     noisy, error = (x.double() for x in noisy_draw(Clean(test, place, "noiseless"), rows, 1, seed))
     error[:, : error.shape[1] - pixels] *= BLIND
-    with tqdm(total=len(rows), desc="exact posterior", leave=False, disable=None) as bar:
+    with Progress(total=len(rows), desc="exact posterior") as bar:
         found = integrate(noisy, error, progress=bar.update)
     columns = [LABELS.index(name) for name in labels]
     write_draws(out, found.draws[:, :, columns], labels, pixels)
@@ -184,7 +184,7 @@ def sampled(
     clean = Clean(spectra["test"], place)  # with errors of the kind that the network was told
     count, found = min(chosen.sampled_stars, len(spectra["test"])), []
     starts = range(0, count, _STARS)
-    for start in tqdm(starts, desc="sampled posterior", leave=False, disable=None):
+    for start in Progress(starts, desc="sampled posterior"):
         kept = None if scratch is None else scratch / f"draws_{start}.npy"
         if kept is not None and kept.exists():
             found.append(np.load(kept, allow_pickle=False))
