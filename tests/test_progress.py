@@ -16,11 +16,11 @@ def clock(monkeypatch):
 
 def test_lines_say_how_far_it_is(clock):
     said = io.StringIO()
-    with Progress(total=4000, desc="train", unit="spectrum", file=said) as bar:
+    with Progress(total=4000, desc="train", unit=" spectra", file=said) as bar:
         for _ in range(4):
             bar.update(1000)
     lines = said.getvalue().splitlines()
-    assert [line.partition(" spectrum")[0] for line in lines] == [
+    assert [line.partition(" spectra,")[0] for line in lines] == [
         f"train: {n:,} of 4,000" for n in (1000, 2000, 3000, 4000)
     ]
     assert "\r" not in said.getvalue() and said.getvalue().endswith(" s\n")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import signal
 import sys
 from pathlib import Path
 
 import click
 
+from stargrav.abandoned import at_work
 from stargrav.dvc_process import MISTAKE, StageError, end_with_caller, tell
 from stargrav.errors import InputError
 
@@ -269,7 +271,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is half-written is removed
     end_with_caller()
     try:
-        cli.main(standalone_mode=False)
+        with at_work(os.environ.get("MLFLOW_RUN_ID")):
+            cli.main(standalone_mode=False)
     except InputError as error:
         fields = (error.where, error.field, str(error.found), error.expected)
         tell(MISTAKE, json.dumps(fields))

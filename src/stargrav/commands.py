@@ -57,7 +57,7 @@ def synthesize(
     processes = min(os.cpu_count() or 1, len(stars))
     make = partial(synthesis.Synthesizer, grid, own)
     computed = nodes.spectra(stars, processes, make)
-    flux = np.stack(list(Progress(computed, total=len(stars), unit="spectrum")))
+    flux = np.stack(list(Progress(computed, total=len(stars), unit=" spectra")))
     if resolution is not None:
         flux = broaden(grid, flux, np.inf, resolution)
     inside = (grid >= low) & (grid <= high)
@@ -109,7 +109,7 @@ def simulate(
     stars = draw_stars(count, magnitude, library.ranges, rng, **given)
     stars["id"] = np.arange(_OWN, _OWN + count)
     simulator = Simulator(library, error=error)
-    with Progress(total=count, unit="spectrum") as bar:
+    with Progress(total=count, unit=" spectra") as bar:
         stars = write_dataset(out, simulator, stars, seed, {"seed": seed}, bar.update)
     snr = f"median SNR {stars['snr'].median():.2f}"
     print(f"{out}: {count} spectra, {len(simulator.wave)} pixels, {snr}")

@@ -54,9 +54,7 @@ def alone(path: Path, waits: str | None = None) -> Iterator[None]:
         waits: printed where there is something to wait for.
     """
     name = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:24]
-    folder = Path(tempfile.gettempdir()) / f"stargrav-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    with (folder / f"{name}.lock").open("w") as lock:
+    with (folder_of_marks("locks") / name).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -64,6 +62,18 @@ def alone(path: Path, waits: str | None = None) -> Iterator[None]:
                 print(waits, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def folder_of_marks(kind: str) -> Path:
+    """A folder of this user on this machine for files by which processes know of each other.
+
+    Args:
+        kind: of marks; each has its folder.
+    """
+    own = Path(tempfile.gettempdir()) / f"stargrav-{os.getuid()}"
+    for folder in (own, own / kind):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return own / kind
 
 
 def hash_tree(path: Path) -> str:

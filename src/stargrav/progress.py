@@ -33,7 +33,7 @@ class Progress(tqdm):
             what = f"{self.desc or 'done'}: {done:,}"
             if self.total is not None:
                 what += f" of {self.total:,}"
-            unit = "" if self.unit == "it" else f" {self.unit}"
+            unit = "" if self.unit == "it" else f" {self.unit.strip()}"
             self.fp.write(f"{what}{unit}, {seconds:.0f} s\n")
             self.fp.flush()
         return True

@@ -21,6 +21,7 @@ from stargrav.experiments.run import find_runs, log_reused, log_stage, run
 from stargrav.experiments.spec import at_least, experiment
 from stargrav.experiments.steps import Mlp, fit, latents, over, score
 from stargrav.experiments.table import Table
+from stargrav.files import folder_of_marks
 from stargrav.labels import LABELS
 from stargrav.models.probes import as_head, ols, ridge
 from stargrav.training.tasks import RegressionTask
@@ -215,6 +216,16 @@ def test_a_crash_leaves_the_old_result_and_a_failed_run(done, inputs, store, mon
 
 def _break(*_):
     raise OSError("disk full")
+
+
+def test_the_next_run_ends_a_killed_one(done, inputs, store):
+    client = MlflowClient(store)
+    killed = client.create_run(
+        client.get_experiment_by_name(toy.programme).experiment_id
+    ).info.run_id
+    (folder_of_marks("runs") / killed).touch()  # as a kill leaves it
+    log_reused(toy, done.folder, inputs, SETTINGS, HASHES, store)
+    assert client.get_run(killed).info.status == "KILLED"
 
 
 def test_an_interrupted_training_goes_on(done, inputs, tmp_path, monkeypatch):

@@ -31,6 +31,7 @@ from sklearn.pipeline import Pipeline
 
 import stargrav
 from stargrav import ranks
+from stargrav.abandoned import at_work, end_abandoned
 from stargrav.data import store
 from stargrav.experiments import figures, results
 from stargrav.experiments.inputs import Inputs
@@ -224,7 +225,8 @@ def _mlflow_run(where: str, name: str, tracking_uri: str | None) -> Iterator[Non
         adopted = "MLFLOW_RUN_ID" in os.environ
         with alone(Path(tracking_uri)):  # two processes cannot make one database
             number = None if adopted else _experiment_id(where, tracking_uri)
-        with mlflow.start_run(experiment_id=number) as started:
+        end_abandoned(mlflow.MlflowClient(tracking_uri))
+        with mlflow.start_run(experiment_id=number) as started, at_work(started.info.run_id):
             if MADE_UP_NAME.fullmatch(started.info.run_name or ""):
                 mlflow.set_tag("mlflow.runName", name)
             yield

@@ -144,7 +144,7 @@ def build_library(
     ]
     missing = sum(len(part) for part, _ in todo)
     bar = tqdm(
-        total=len(labels), initial=len(labels) - missing, unit="spectrum", disable=not progress
+        total=len(labels), initial=len(labels) - missing, unit=" spectra", disable=not progress
     )
     with bar:
         for done in _compute(todo, processes, make_synthesizer):

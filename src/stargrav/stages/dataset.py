@@ -53,7 +53,7 @@ def write(work: Work, split: str, out: Path, limit: int | None = None) -> None:
     source = open_source(work.source)
     if isinstance(source, Library):
         simulator = Simulator(source, error=work.settings.dataset.error)
-        with Progress(total=len(stars), desc=split, unit="spectrum") as bar:
+        with Progress(total=len(stars), desc=split, unit=" spectra") as bar:
             write_dataset(out, simulator, stars, work.settings.seed, progress=bar.update)
         return
     rows = stars["id"].to_numpy()

@@ -37,7 +37,7 @@ def build(work: Work, out: Path) -> None:
     draws = {name: chosen.draws if name == "train" else 1 for name in SPLITS}
     total = len(chosen.noise_levels) * sum(draws[name] * len(spectra[name]) for name in SPLITS)
     facts = {"dataset": hash_tree(work.folders["dataset"]), "trained": trained}
-    with Progress(total=total, desc=work.stage, unit="spectrum") as bar:
+    with Progress(total=total, desc=work.stage, unit=" spectra") as bar:
         for level in chosen.noise_levels:
             extract_latents(
                 spectra,
