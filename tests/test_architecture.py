@@ -15,7 +15,7 @@ CHAIN = ("physics", "observation", "data", "models", "diffusion", "training", "i
 ARRAYS_ONLY = ("metrics", "plots")  # import nothing of the project but themselves and its nouns
 NOUNS = (
     *("constants", "labels", "errors", "files", "named_lines"),
-    *("abandoned", "processes", "ranks", "spectrum"),
+    *("abandoned", "processes", "progress", "ranks", "spectrum"),
 )
 ABOVE_ALL = (
     "cli",
@@ -23,7 +23,6 @@ ABOVE_ALL = (
     "dvc_process",
     "page",
     "pipeline",
-    "progress",
     "report",
     "side_by_side",
     "stages",

@@ -33,8 +33,8 @@ def test_what_is_short_says_nothing():
 
 
 def test_on_a_terminal_it_is_a_bar_that_is_taken_away(monkeypatch):
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     said = io.StringIO()
+    monkeypatch.setattr(said, "isatty", lambda: True)
     with Progress(total=10, desc="bar", file=said, mininterval=0) as bar:
         bar.update(5)
     assert "50%" in said.getvalue() and "\n" not in said.getvalue()

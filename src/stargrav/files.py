@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from stargrav.errors import InputError
+
 
 @contextmanager
 def whole(folder: Path) -> Iterator[Path]:
@@ -69,10 +71,15 @@ def folder_of_marks(kind: str) -> Path:
 
     Args:
         kind: of marks; each has its folder.
+
+    Raises:
+        InputError: someone else has made a folder of that name.
     """
     own = Path(tempfile.gettempdir()) / f"stargrav-{os.getuid()}"
-    for folder in (own, own / kind):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    own.mkdir(mode=0o700, exist_ok=True)
+    if own.stat().st_uid != os.getuid():
+        raise InputError(own, "owner", own.stat().st_uid, f"{os.getuid()}; set TMPDIR elsewhere")
+    (own / kind).mkdir(mode=0o700, exist_ok=True)
     return own / kind
 
 

@@ -19,7 +19,7 @@ class Progress(tqdm):
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
-        self._lines = not sys.stderr.isatty()
+        self._lines = not (settings.get("file") or sys.stderr).isatty()
         if self._lines:
             settings |= {"mininterval": SECONDS_BETWEEN_LINES, "miniters": 1}
         super().__init__(*arguments, **{"leave": False, **settings})

@@ -30,7 +30,9 @@ def inputs(tmp_path_factory):
     blind_to_error = models.build("blindspot", **sizes, error_input=False)
     models.save(teacher, folders["train@teacher"])
     folders["train@teacher_observed"] = root / "train@teacher_observed"
-    models.save(teacher, folders["train@teacher_observed"])
+    of_observed = models.build("blindspot", **sizes)
+    models.save(of_observed, folders["train@teacher_observed"])
+    networks = {"no_error": blind_to_error, "observed": of_observed}
     splits = {}
     folders["dataset"].mkdir()
     for seed, (split, n) in enumerate(SIZES.items()):
@@ -47,7 +49,7 @@ def inputs(tmp_path_factory):
         ("no_error", "teacher_no_error", splits, READOUTS, (1.0,), 1),
         ("observed", "teacher_observed", observed, READOUTS, (1.0,), 1),
     ):
-        network = blind_to_error if key == "no_error" else teacher
+        network = networks.get(key, teacher)
         facts = {"trained": f"train@{seen_by}"}
         for level in levels:
             to = folders[f"latents@{key}"] / f"noise-{level:g}"

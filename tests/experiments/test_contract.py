@@ -131,6 +131,17 @@ def test_a_quick_run_is_finite_and_complete(name, quick):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
+def test_log_g_is_measured_by_its_limit_as_well(name, quick):
+    """The small data set knows the limit at noise 1, where every experiment has a case."""
+    result, needs = quick(name), EXPERIMENTS[name].needs
+    told = result.predictions
+    if not {"limits", "survey_limits"} & set(needs) or "log_g" not in set(told.get("target", ())):
+        return
+    for what in ("efficiency", "fisher"):
+        assert any(key.startswith(what) for key in result.summary["metrics"]), what
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_same_seed_gives_the_same_bytes(name, quick):
     first, again = quick(name).folder, quick(name, "again").folder
     files = [path.relative_to(first) for path in sorted(first.rglob("*")) if path.is_file()]

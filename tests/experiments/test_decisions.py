@@ -15,7 +15,7 @@ from stargrav.experiments import evidence as evidence_module
 from stargrav.experiments import origins as origins_module
 from stargrav.experiments import registry
 from stargrav.experiments.advice import GROUPS, advice, missing_experiments, next_runs
-from stargrav.experiments.decisions import STAGES, TREES
+from stargrav.experiments.decisions import HYPOTHESES, STAGES, TREES
 from stargrav.experiments.directions import GAINS, conclusion
 from stargrav.experiments.evidence import (
     MISSING,
@@ -289,6 +289,83 @@ SHOWN["two_tower"]["r2[1,plain]"] = 0.64
 SHOWN["summary_features"] |= {f"r2[{noise},global_F2_F3]": 0.62 for noise in ("0.1", "1")}
 
 
+TELLS = {  # a noiseless error array is a copy; what a teacher holds does not come from it
+    "label_shuffle": {"r2[shuffled,ridge]": 0.0, "r2[shuffled,lightgbm]": 0.0},
+    "error_only": {"r2[noiseless,ridge]": 0.98, "r2[observed,ridge]": 0.5},
+    "teacher_no_error": {
+        "r2[with_error,lightgbm]": 0.5,
+        "r2[observed_error,lightgbm]": 0.5,
+        "r2[without_error,lightgbm]": 0.42,
+    },
+    "shuffled_error": {
+        f"r2[{errors},{given}]": value
+        for errors in ("noiseless", "observed")
+        for given, value in (("true", 0.5), ("shuffled", 0.2), ("retrained", 0.45))
+    },
+    "flux_residual": {"r2[noiseless]": 0.0, "r2[observed]": 0.03},
+    "latent_residual": {
+        "r2[noiseless,flux]": 0.0,
+        "r2[noiseless,latent]": 0.0,
+        "r2[observed,flux]": 0.03,
+        "r2[observed,latent]": 0.14,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "end", "averted"),
+    [
+        ({}, "Enhanced: log g that a ridge", True),
+        ({"r2[noiseless,flux]": 0.2, "r2[noiseless,latent]": -1.0}, "Enhanced: log g that", True),
+        ({"r2[without_error,lightgbm]": 0.3}, "Enhanced: log g that a ridge", False),
+        (
+            {"r2[without_error,lightgbm]": 0.3, "r2[observed_error,lightgbm]": 0.3},
+            "Shortcut",
+            False,
+        ),
+        ({"r2[observed,latent]": 0.01}, "Shortcut", False),
+        (
+            {"r2[observed]": 0.2, "r2[observed,flux]": 0.2, "r2[observed,latent]": 0.19},
+            "Kept",
+            True,
+        ),
+        (
+            {"r2[observed]": 0.3, "r2[observed,flux]": 0.3, "r2[observed,latent]": 0.15},
+            "Lost",
+            True,
+        ),
+        ({"r2[shuffled,lightgbm]": 0.2}, "A bug", True),
+    ],
+)
+def test_a_copy_in_the_error_is_a_shortcut_only_if_it_is_used(tmp_path, changed, end, averted):
+    evidence = evidence_of(tmp_path, TELLS, changed)
+    (tree,) = (tree for tree in TREES if tree.name == "shortcut")
+    assert end in evidence.walk(tree).leaf.concludes
+    (no_shortcut,) = (one for one in HYPOTHESES if one.name == "H2")
+    assert (evidence.decide(no_shortcut.rests_on)[0] == PASS) == averted
+
+
+def evidence_of(folder, shown, changed):
+    """Results of experiments that measured what is shown, but for what is changed, exactly."""
+    for name, metrics in shown.items():
+        found = {key: Estimate.exact(changed.get(key, value)) for key, value in metrics.items()}
+        judged = [c.judge(found) for c in registry()[name].accept if c.measured(found)]
+        criteria = [
+            {
+                "criterion": str(one.criterion),
+                "verdict": one.verdict,
+                **around(one.estimate.value, 0),
+            }
+            for one in judged
+        ]
+        summary = {"experiment": name, "programme": registry()[name].programme, "verdict": FAIL}
+        summary |= {"metrics": {key: around(each.value, 0) for key, each in found.items()}}
+        summary |= {"criteria": criteria, "conditions": {"profile": "laptop"}}
+        (folder / name).mkdir()
+        (folder / name / "metrics.json").write_text(json.dumps(summary))
+    return Evidence(folder)
+
+
 @pytest.mark.parametrize(
     ("changed", "end", "answers"),
     [
@@ -307,23 +384,7 @@ SHOWN["summary_features"] |= {f"r2[{noise},global_F2_F3]": 0.62 for noise in ("0
 def test_a_tower_that_does_not_beat_the_plain_network_is_not_worth_having(
     tmp_path, changed, end, answers
 ):
-    for name, metrics in SHOWN.items():
-        found = {key: Estimate.exact(changed.get(key, value)) for key, value in metrics.items()}
-        judged = [c.judge(found) for c in registry()[name].accept if c.measured(found)]
-        criteria = [
-            {
-                "criterion": str(one.criterion),
-                "verdict": one.verdict,
-                **around(one.estimate.value, 0),
-            }
-            for one in judged
-        ]
-        summary = {"experiment": name, "programme": "towers", "verdict": FAIL}
-        summary |= {"metrics": {key: around(each.value, 0) for key, each in found.items()}}
-        summary |= {"criteria": criteria, "conditions": {"profile": "laptop"}}
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "metrics.json").write_text(json.dumps(summary))
-    evidence = Evidence(tmp_path)
+    evidence = evidence_of(tmp_path, SHOWN, changed)
     assert end in evidence.walk(TOWER).leaf.concludes
     said = [answer(one, evidence.decide(one.rests_on)[0]) for one in TOWERS]
     assert " ".join(said) == answers

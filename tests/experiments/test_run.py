@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 
 import mlflow
@@ -218,7 +219,8 @@ def _break(*_):
     raise OSError("disk full")
 
 
-def test_the_next_run_ends_a_killed_one(done, inputs, store):
+def test_the_next_run_ends_a_killed_one(done, inputs, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     client = MlflowClient(store)
     killed = client.create_run(
         client.get_experiment_by_name(toy.programme).experiment_id

@@ -1,12 +1,13 @@
 """What is particular to the shortcut experiments."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from stargrav.experiments import shortcut, steps
+from stargrav.experiments import networks, shortcut, steps
 from stargrav.experiments.inputs import Part, Parts
 from stargrav.experiments.steps import Bench, bench
-from stargrav.models.ridge import SweptRidge
 
 
 def parts(tell, seed=0, sizes=(120, 60, 60), width=80):
@@ -30,7 +31,7 @@ def on_the_bench(inputs):
 
 def test_residuals_of_training_stars_come_from_models_that_have_not_seen_them(monkeypatch):
     """A nearly exact fit of as many features as stars would leave nothing over."""
-    monkeypatch.setattr(shortcut, "SweptRidge", lambda alphas=(1e-6,): SweptRidge(alphas))
+    monkeypatch.setattr(shortcut, "PENALTIES", (1e-6,))
     seen = parts(tell=1e-9)
     _, left = shortcut._taken_out(seen, folds=5)
     for part in (left.train, left.test):
@@ -85,3 +86,42 @@ def test_swapped_errors_are_those_of_other_stars_and_the_flux_stays():
     np.testing.assert_array_equal(flux, same)
     assert (other != error).any(axis=-1).mean() > 0.95
     np.testing.assert_array_equal(np.sort(other, axis=1), np.sort(error, axis=1))
+
+
+def test_each_error_is_seen_by_the_teacher_that_was_told_its_kind(monkeypatch):
+    """And `retrained` is fitted and tested on swapped errors, `shuffled` tested alone."""
+    told, fitted, tested = [], [], []
+
+    def encoded(parts, teacher):
+        told.append((teacher, parts))
+        return networks.encoded(parts, teacher)
+
+    def fit(model, train, valid):
+        fitted.append(train.features)
+        return steps.fit(model, train, valid)
+
+    def score(model, part):
+        tested.append(part.features)
+        return steps.score(model, part)
+
+    def swapped(part, number):  # the small stars have one error, all of them
+        flux, error = np.split(part.features, 2, axis=-1)
+        return replace(part, features=np.concatenate([flux, 2 * error], axis=-1))
+
+    watched = {"encoded": encoded, "fit": fit, "score": score, "_swapped": swapped}
+    for name, one in watched.items():
+        monkeypatch.setattr(shortcut, name, one)
+    table = shortcut.shuffled_error.function(stars=120)
+    own = {kind: steps.spectra("flux", "error", error=kind, stars=120) for kind in shortcut.ERRORS}
+    assert [teacher for teacher, _ in told] == ["teacher"] * 2 + ["teacher_observed"] * 2
+    for teacher, parts in told[::2]:
+        kind = "observed" if teacher == "teacher_observed" else "noiseless"
+        np.testing.assert_array_equal(parts.train.features, own[kind].train.features)
+    for case, seen, judged in zip(table.cases, fitted, tested, strict=True):
+        errors, given = case.labels["errors"], case.labels["given"]
+        right = networks.encoded(own[errors], shortcut.TEACHERS[errors])
+        kept = [
+            np.array_equal(one, other)
+            for one, other in ((seen, right.train.features), (judged, right.test.features))
+        ]
+        assert kept == [given != "retrained", given == "true"], (errors, given)

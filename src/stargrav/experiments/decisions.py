@@ -9,7 +9,7 @@ The findings, and so the names of all metrics, stand in the first part and nowhe
 
 from __future__ import annotations
 
-from stargrav.experiments.rules import Finding, Leaf, Node, Origin, Proposition, Tree
+from stargrav.experiments.rules import Finding, Leaf, Node, Proposition, Tree
 from stargrav.experiments.spec import at_least, at_most, more_than
 from stargrav.experiments.tower_decisions import TOWER
 
@@ -37,6 +37,7 @@ ERROR_MISSING = Finding("student_plus")
 JOINT_GAINS = Finding("student_joint")
 END_TO_END = Finding("student_vs_flux")
 LATENT_OVER_FLUX = Finding("latent_vs_flux", more_than("r2[latent] - r2[flux]", 0.0))
+LAYERS_OVER_FLUX = Finding("latent_vs_flux", more_than("r2[all_layers] - r2[flux]", 0.0))
 SAME_INPUT_OVER_FLUX = Finding("latent_vs_flux", more_than("r2[latent_no_error] - r2[flux]", 0.0))
 UNBIASED = Finding("denoiser_bias")
 DENOISED = Finding("student_vs_flux", at_least("r2[denoised] - r2[flux]", 0.0))
@@ -47,40 +48,34 @@ ERROR_ALONE = Finding("error_only", at_most("r2[noiseless,ridge]", 0.1))
 WITHOUT_ERROR = Finding(
     "teacher_no_error", at_most("r2[with_error,lightgbm] - r2[without_error,lightgbm]", 0.1)
 )
+COPY_UNUSED = Finding(
+    "teacher_no_error", at_most("r2[with_error,lightgbm] - r2[observed_error,lightgbm]", 0.05)
+)
 ERROR_UNUSED = Finding(
     "shuffled_error", at_most("r2[noiseless,true] - r2[noiseless,retrained]", 0.1)
 )
+OBSERVED_UNUSED = Finding(
+    "shuffled_error", at_most("r2[observed,true] - r2[observed,retrained]", 0.1)
+)
 SHUFFLED_LABELS = Finding("label_shuffle")
-FLUX_ADDS = Finding("flux_residual", more_than("r2[noiseless]", 0.1))
-LATENT_ADDS = Finding("latent_residual", more_than("r2[noiseless,latent]", 0.1))
+FLUX_ADDS = Finding("flux_residual", more_than("r2[observed]", 0.1))
+LATENT_ADDS = Finding("latent_residual", more_than("r2[observed,latent]", 0.1))
 LATENT_ENHANCES = Finding(
-    "latent_residual", more_than("r2[noiseless,latent] - r2[noiseless,flux]", 0.0)
+    "latent_residual", more_than("r2[observed,latent] - r2[observed,flux]", 0.0)
 )
-LATENT_KEEPS = Finding(
-    "latent_residual", at_least("r2[noiseless,latent] - 0.9 * r2[noiseless,flux]", 0.0)
-)
+LATENT_KEEPS = Finding("latent_residual")
 
-FLUX_LEFT = Finding("latent_residual", more_than("r2[noiseless,flux]", 0.0))
+FINER_SEGMENTS = Finding(
+    "latent_extraction",
+    at_most("r2[enc_pre_latent,seg_mean_16] - r2[enc_pre_latent,seg_mean_8]", 0.05),
+)
+MORE_LAYERS = Finding(
+    "latent_extraction", at_most("r2[all,chosen] - r2[enc_pre_latent,seg_mean_8]", 0.05)
+)
 
 TUNED_LIGHTGBM = Finding("tune_lgbm", at_most("r2[latent,best] - r2[latent,untuned]", 0.05))
 TUNED_ON_FLUX = Finding("tune_lgbm", at_most("r2[flux,best] - r2[flux,untuned]", 0.05))
 TUNED_MLP = Finding("tune_mlp", at_most("r2[best] - r2[untuned]", 0.05))
-
-_BEYOND = "log g beyond what the error tells"
-_LATENT = "log g from the latent"
-ORIGINS = (
-    Origin("log g", "error array alone, noiseless", "error_only", "r2[noiseless,ridge]"),
-    Origin("log g", "error array alone, observed", "error_only", "r2[observed,ridge]"),
-    Origin("log g", "noisy flux", "student_vs_flux", "r2[flux]"),
-    Origin(_LATENT, "teacher with error input", "teacher_no_error", "r2[with_error,lightgbm]"),
-    Origin(_LATENT, "teacher without", "teacher_no_error", "r2[without_error,lightgbm]"),
-    Origin(_LATENT, "another star's error", "shuffled_error", "r2[noiseless,retrained]"),
-    Origin(_LATENT, "labels permuted", "label_shuffle", "r2[shuffled,lightgbm]"),
-    Origin(_BEYOND, "flux, after noiseless error", "flux_residual", "r2[noiseless]"),
-    Origin(_BEYOND, "latent, after noiseless error", "latent_residual", "r2[noiseless,latent]"),
-    Origin(_BEYOND, "flux, after observed error", "flux_residual", "r2[observed]"),
-    Origin(_BEYOND, "latent, after observed error", "latent_residual", "r2[observed,latent]"),
-)
 
 # --- stage criteria, hypotheses, questions, risks -----------------------------------------------
 
@@ -107,9 +102,9 @@ HYPOTHESES = (
     ),
     Proposition(
         "H2",
-        "There is no shortcut: log g stays readable without the teacher's error input, and the "
-        "latent tells of log g what the error does not",
-        (WITHOUT_ERROR, LATENT_ADDS),
+        "There is no shortcut: log g stays readable without the teacher's error input, and with "
+        "errors as observed, and the latent tells of log g what these do not",
+        (WITHOUT_ERROR, COPY_UNUSED, LATENT_ADDS),
     ),
     Proposition(
         "H3",
@@ -140,7 +135,7 @@ QUESTIONS = (
         "Q",
         "Is the denoiser's latent a better place to read log g from than the spectrum, also when "
         "the denoiser sees nothing else?",
-        (LATENT_OVER_FLUX, SAME_INPUT_OVER_FLUX),
+        (LATENT_OVER_FLUX, LAYERS_OVER_FLUX, SAME_INPUT_OVER_FLUX),
     ),
     Proposition(
         "Q1", "Does the pre-latent layer hold more log g than the last?", (EARLIER_LAYER,)
@@ -161,13 +156,17 @@ QUESTIONS = (
 )
 RISKS = (
     Proposition("R1", "The error array alone tells log g", (ERROR_ALONE,)),
-    Proposition("R2", "The teacher's latent hangs on its error input", (ERROR_UNUSED,)),
+    Proposition(
+        "R2", "The teacher's latent hangs on its error input", (ERROR_UNUSED, OBSERVED_UNUSED)
+    ),
     Proposition(
         "R3",
         "The procedure itself makes a score: permuted labels give something",
         (SHUFFLED_LABELS,),
     ),
-    Proposition("R4", "Pooling loses what flux tells of log g", (FLUX_LEFT, LATENT_KEEPS)),
+    Proposition(
+        "R4", "Layer and pooling lose what others keep of log g", (FINER_SEGMENTS, MORE_LAYERS)
+    ),
     Proposition("R5", "The student fails at other noise than it learnt from", (NOISE_SHIFT,)),
     Proposition(
         "R6",
@@ -217,7 +216,7 @@ LATENT = Tree(
         ),
         "flux": Node(
             "Does it hold more log g than the spectrum that the denoiser saw?",
-            (LATENT_OVER_FLUX, SAME_INPUT_OVER_FLUX),
+            (LATENT_OVER_FLUX, LAYERS_OVER_FLUX, SAME_INPUT_OVER_FLUX),
             passed="finetune",
             failed=Leaf(
                 "Not for its log g alone: what it may still gain is few labels and other noise",
@@ -238,6 +237,10 @@ LATENT = Tree(
     },
 )
 
+_SHORTCUT = Leaf(
+    "Shortcut: log g comes from the error array: go on with errors as observed",
+    ("encoder_mlp --dataset.error observed",),
+)
 SHORTCUT = Tree(
     "shortcut",
     "Is the gain log g, or a shortcut?",
@@ -259,33 +262,43 @@ SHORTCUT = Tree(
             "Stage 4: is a teacher without error input as good?",
             (WITHOUT_ERROR,),
             passed="flux",
-            failed=Leaf(
-                "The error input is a leak: go on with errors as observed",
-                ("encoder_mlp --dataset.error observed",),
-            ),
+            failed="copy",
+            unclear="copy",
+        ),
+        "copy": Node(
+            "Is a teacher as good that is told errors as observed, which hold no clean copy?",
+            (COPY_UNUSED,),
+            passed="flux",
+            failed=_SHORTCUT,
             unclear="shuffled",
         ),
         "shuffled": Node(
-            "Does the latent tell as much with another star's error?",
-            (ERROR_UNUSED,),
+            "Does the latent tell nearly as much with another star's error?",
+            (ERROR_UNUSED, OBSERVED_UNUSED),
             passed="flux",
-            failed=Leaf(
-                "The teacher reads log g from the error: go on with errors as observed",
-                ("encoder_mlp --dataset.error observed",),
-            ),
+            failed=_SHORTCUT,
             unclear="flux",
         ),
         "flux": Node(
-            "Does flux tell of log g what the error does not?",
+            "Does flux tell of log g what the error as observed does not?",
             (FLUX_ADDS,),
             passed="enhanced",
             failed="adds",
             unclear="adds",
         ),
+        "adds": Node(
+            "Does the latent tell of log g what the error as observed does not?",
+            (LATENT_ADDS,),
+            passed=Leaf("Enhanced: log g that a ridge does not see in flux", ("student_probe",)),
+            failed=_SHORTCUT,
+            unclear="enhanced",
+        ),
         "enhanced": Node(
             "Does the latent tell more of that than flux?",
             (LATENT_ENHANCES,),
-            passed=Leaf("Enhanced: the denoiser makes log g easier to read", ("student_probe",)),
+            passed=Leaf(
+                "Enhanced: the denoiser makes log g easier to read by a ridge", ("student_probe",)
+            ),
             failed="kept",
             unclear="kept",
         ),
@@ -298,15 +311,6 @@ SHORTCUT = Tree(
                 ("latent_extraction",),
             ),
             unclear=Leaf("Kept, as far as these stars tell", ("student_probe",)),
-        ),
-        "adds": Node(
-            "Does the latent tell of log g what the error does not?",
-            (LATENT_ADDS,),
-            passed=Leaf("Enhanced: log g that probes do not see in flux", ("student_probe",)),
-            failed=Leaf(
-                "Shortcut: what is read comes from the error",
-                ("encoder_mlp --dataset.error observed",),
-            ),
         ),
     },
 )

@@ -27,8 +27,9 @@ from stargrav.experiments.steps import (
     latents,
     missed,
     over,
+    plain_heads,
     score,
-    score_better,
+    score_by_best,
     spectra,
     training_sizes,
 )
@@ -146,15 +147,6 @@ def latent_extraction(alpha: NonNegative = 1e-3, noise_level: Noise = 1.0) -> Ta
 
     `chosen` is the pooling of a layer that does best on the valid stars.
     """
-
-    def z(layer: str, pooling: str) -> Parts:
-        if layer != "all":
-            return latents(layer, pooling, noise_level, draws=1)
-        first, *others = (z(each, pooling) for each in LAYERS)
-        for other in others:
-            first = Parts(*(a.beside(b) for a, b in zip(first, other, strict=True)))
-        return first
-
     table = over(layer=(*LAYERS, "all"), pooling=(*POOLINGS, "chosen"))
     found, wrong = {}, {}
     for case in table:
@@ -162,7 +154,10 @@ def latent_extraction(alpha: NonNegative = 1e-3, noise_level: Noise = 1.0) -> Ta
         if pooling == "chosen":
             pooling = min(POOLINGS, key=wrong.__getitem__)
         else:
-            parts = z(case.layer, pooling)
+            if case.layer == "all":
+                parts = _all_layers(pooling, noise_level, draws=1)
+            else:
+                parts = latents(case.layer, pooling, noise_level, draws=1)
             model = fit(ridge(alpha), parts.train, parts.valid)
             found[pooling], wrong[pooling] = score(model, parts.test), missed(model, parts.valid)
         case.record(found[pooling], rmse_valid=wrong[pooling] ** 0.5)
@@ -218,28 +213,50 @@ def encoder_mlp(
     claim="The denoiser's latent is a better place to read log g from than the spectrum",
     accept=[
         more_than("r2[latent] - r2[flux]", 0.0),
+        more_than("r2[all_layers] - r2[flux]", 0.0),
+        more_than("r2[latent_observed] - r2[flux]", 0.0),
         more_than("r2[latent_no_error] - r2[flux]", 0.0),
     ],
-    needs=(*NEEDS, "latents@no_error"),
+    needs=(
+        *("dataset", "train@teacher", "limits"),
+        *("latents@layers", "latents@observed", "latents@no_error"),
+    ),
     figures=("scores",),
 )
-def latent_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count = 4) -> Table:
-    """log g of the same stars from flux and two teachers' latents, by the better of two heads.
+def latent_vs_flux(
+    stars: Count = 32_000, draws: Count = 1, epochs: Count = 100, patience: Count = 8
+) -> Table:
+    """log g of the same stars from flux and from teachers' latents, by the best of four heads.
 
-    The heads are a ridge and the network of encoder_mlp; which is the better one the valid stars
-    say. The teacher sees the noiseless error, which tells log g and which the flux alone does not
-    hold; `latent_no_error` is of a teacher that sees flux alone, as the heads on flux do.
+    Which is the best the valid stars say (`score_by_best`). The teacher of `latent` and of
+    `all_layers`, three layers in their finest segments, is told the noiseless error, a clean copy
+    that the flux does not hold; `latent_observed` is of one that is told errors as observed,
+    `latent_no_error` of one that sees flux alone, as the heads on flux do.
     """
-    table = over(input=("flux", "latent", "latent_no_error"))
+    teachers = {
+        "latent": "teacher",
+        "latent_observed": "teacher_observed",
+        "latent_no_error": "teacher_no_error",
+    }
+    table = over(input=("flux", "all_layers", *teachers))
     for case in table:
         if case.input == "flux":
-            seen = spectra("flux", stars=stars)
+            seen = spectra("flux", stars=stars, draws=draws)
+        elif case.input == "all_layers":
+            seen = _all_layers("seg_mean_16", stars=stars, draws=draws)
         else:
-            teacher = "teacher" if case.input == "latent" else "teacher_no_error"
-            seen = latents(*READOUT, teacher=teacher, stars=stars, draws=1)
-        heads = {"ridge": SweptRidge(), "mlp": Mlp(epochs=epochs, patience=patience)}
-        case.record(score_better(heads, seen))
+            teacher = teachers[case.input]
+            seen = latents(*READOUT, teacher=teacher, stars=stars, draws=draws)
+        case.record(score_by_best(plain_heads(epochs, patience), seen))
     return table
+
+
+def _all_layers(pooling: str, *which: float, **sizes: int) -> Parts:
+    """Latents of all layers side by side; how else they are chosen see `steps.latents`."""
+    first, *others = (latents(layer, pooling, *which, **sizes) for layer in LAYERS)
+    for other in others:
+        first = Parts(*(a.beside(b) for a, b in zip(first, other, strict=True)))
+    return first
 
 
 @experiment(

@@ -6,10 +6,30 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from stargrav.experiments.decisions import ORIGINS
 from stargrav.experiments.evidence import Evidence
+from stargrav.experiments.rules import Origin
 from stargrav.plots.scores import bars
 from stargrav.plots.style import STYLE
+
+_BEYOND = "log g beyond what the error tells"
+_LATENT = "log g from the latent"
+ORIGINS = (  # by a ridge, all of them
+    Origin("log g", "error array alone, noiseless", "error_only", "r2[noiseless,ridge]"),
+    Origin("log g", "error array alone, observed", "error_only", "r2[observed,ridge]"),
+    Origin("log g", "noisy flux", "latent_vs_flux", "r2_ridge[flux]"),
+    Origin(
+        _LATENT, "teacher told the noiseless error", "teacher_no_error", "r2[with_error,ridge]"
+    ),
+    Origin(_LATENT, "the observed error", "teacher_no_error", "r2[observed_error,ridge]"),
+    Origin(_LATENT, "no error", "teacher_no_error", "r2[without_error,ridge]"),
+    Origin(_LATENT, "another star's, noiseless", "shuffled_error", "r2[noiseless,retrained]"),
+    Origin(_LATENT, "another star's, observed", "shuffled_error", "r2[observed,retrained]"),
+    Origin(_LATENT, "labels permuted", "label_shuffle", "r2[shuffled,ridge]"),
+    Origin(_BEYOND, "flux, after noiseless error", "flux_residual", "r2[noiseless]"),
+    Origin(_BEYOND, "latent, after noiseless error", "latent_residual", "r2[noiseless,latent]"),
+    Origin(_BEYOND, "flux, after observed error", "flux_residual", "r2[observed]"),
+    Origin(_BEYOND, "latent, after observed error", "latent_residual", "r2[observed,latent]"),
+)
 
 
 def origins(evidence: Evidence) -> tuple[Figure | None, list[str]]:

@@ -5,6 +5,9 @@ copy of the spectrum; errors estimated from noisy counts (`observed`) do not. Wh
 tells is taken out first: with e the log g predicted from the error array of a star, the residual
 log g - e is what flux and latents are asked for. On training stars e comes from models that have
 not seen them (cross-fitting, Chernozhukov et al. 2018, Econometrics Journal 21, C1).
+
+What is beyond a noiseless array is next to nothing, whatever a teacher does with it. Decided is
+therefore on errors as observed, which hold no clean copy; they hold one of the noisy flux.
 """
 
 from __future__ import annotations
@@ -13,7 +16,6 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
-from sklearn.model_selection import KFold
 
 from stargrav.data import store
 from stargrav.errors import InputError
@@ -34,7 +36,6 @@ from stargrav.experiments.steps import (
     fit,
     latents,
     over,
-    predict,
     score,
     spectra,
 )
@@ -43,12 +44,13 @@ from stargrav.metrics.estimate import Estimate, bootstrap
 from stargrav.metrics.regression import variance_share
 from stargrav.models.pooling import READOUT
 from stargrav.models.probes import lightgbm, ridge
-from stargrav.models.ridge import ALPHAS, SweptRidge
+from stargrav.models.ridge import ALPHAS, RidgeScore, SweptRidge
 
 ERRORS = ("noiseless", "observed")
 RESIDUAL = "log_g left"
 # A noiseless error array bears hardly any penalty; below the least, float32 rounds its pixels.
 PENALTIES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, *ALPHAS)
+PENALTIES_OF_RESIDUAL = (*ALPHAS, 1e6, 1e7, 1e8)  # of which there may be nothing to be read
 TEACHERS = {"noiseless": "teacher", "observed": "teacher_observed"}
 
 
@@ -58,6 +60,7 @@ TEACHERS = {"noiseless": "teacher", "observed": "teacher_observed"}
     accept=[
         at_most("r2[with_error,lightgbm] - r2[without_error,lightgbm]", 0.05),
         at_most("r2[observed_error,lightgbm] - r2[without_error,lightgbm]", 0.05),
+        at_most("r2[with_error,lightgbm] - r2[observed_error,lightgbm]", 0.05),
     ],
     needs=(*NEEDS, "latents@no_error", "latents@observed"),
     figures=("scores",),
@@ -81,16 +84,20 @@ def teacher_no_error(alpha: NonNegative = 1e-3, leaves: Count = 15, trees: Count
 
 @experiment(
     plan="distill 4.2",
-    claim="The teacher makes use of each star's own error",
+    claim="A teacher that is told another star's error holds less log g",
     accept=[
-        more_than("r2[noiseless,true] - r2[noiseless,shuffled]", 0.0),
-        more_than("r2[observed,true] - r2[observed,shuffled]", 0.0),
+        more_than("r2[noiseless,true] - r2[noiseless,retrained]", 0.0),
+        more_than("r2[observed,true] - r2[observed,retrained]", 0.0),
     ],
     needs=(*NEEDS, "train@teacher_observed"),
     figures=("scores",),
 )
 def shuffled_error(alpha: NonNegative = 1e-3, stars: Count = 32_000) -> Table:
-    """Latents of spectra with another star's error, by the probe of true ones and by its own."""
+    """Latents of spectra with another star's error, by the probe of true ones and by its own.
+
+    What `shuffled` loses beyond `retrained` is the probe's, which meets latents unlike those it
+    was fitted to.
+    """
 
     @cache
     def seen(kind: str, own: bool) -> Parts:
@@ -174,7 +181,7 @@ def error_residual(stars: Count = 32_000, folds: Count = 5) -> Table:
         model, left = _taken_out(parts, folds)
         share, cross_fitted = (_share(part) for part in (left.test, left.train))
         found = score(model, parts.test).also(share=share, share_cross_fitted=cross_fitted)
-        case.record(found, penalty=model.estimator.alpha_)
+        case.record(found)
     return table
 
 
@@ -198,8 +205,8 @@ def flux_residual(stars: Count = 32_000, folds: Count = 5) -> Table:
     plan="distill A.4",
     claim="The latent keeps the log g that the flux tells beyond the error array",
     accept=[
-        at_least("r2[noiseless,latent] - 0.9 * r2[noiseless,flux]", 0.0),
-        more_than("r2[noiseless,flux]", 0.0),
+        at_least("r2[observed,latent] - 0.9 * r2[observed,flux]", 0.0),
+        more_than("r2[observed,flux]", 0.0),
     ],
     needs=(*NEEDS, "latents@observed"),
     figures=("scores",),
@@ -242,18 +249,17 @@ def _latents_at(error: str, stars: int) -> Parts:
 
 def _taken_out(errors: Parts, folds: int) -> tuple[Fitted, Parts]:
     """What the error array tells of log g, and the stars with what is left of it."""
-    model = fit(SweptRidge(PENALTIES), errors.train, errors.valid)
-    told = [predict(model, part).value for part in errors]
-    splits = KFold(folds, shuffle=True, random_state=current().seed)
-    for kept, out in splits.split(told[0]):
-        unseen = fit(SweptRidge((model.estimator.alpha_,)), errors.train.take(kept), errors.valid)
-        told[0][out] = predict(unseen, errors.train.take(out)).value
-    return model, Parts(
+    ridge, train = RidgeScore(PENALTIES, folds), errors.train
+    told = [ridge.fit_transform(np.array(train.features[0]), train.stars["log_g"])[:, 0]]
+    told += [ridge.predict(np.array(part.features[0])) for part in (errors.valid, errors.test)]
+    left = Parts(
         *(
             part.with_label(RESIDUAL, part.stars["log_g"] - value)
             for part, value in zip(errors, told, strict=True)
         )
     )
+    columns = {"n_train": len(train), "draws": 1, "penalty": ridge.alpha_}
+    return Fitted(ridge, "log_g", train.readout, columns), left
 
 
 def _asked(seen: Parts, left: Parts) -> Score:
@@ -262,7 +268,9 @@ def _asked(seen: Parts, left: Parts) -> Score:
         part.with_label(RESIDUAL, other.stars[RESIDUAL])
         for part, other in zip(seen, left, strict=True)
     )
-    return score(fit(SweptRidge(), train, valid, target=RESIDUAL), test)
+    model = fit(SweptRidge(PENALTIES_OF_RESIDUAL), train, valid, target=RESIDUAL)
+    columns = {**model.columns, "penalty": model.estimator.alpha_}
+    return score(replace(model, columns=columns), test)
 
 
 def _share(left: Part) -> Estimate:

@@ -23,6 +23,7 @@ from sklearn.base import RegressorMixin, clone
 from stargrav.experiments.inputs import Inputs, Part, Parts
 from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import limit_scores, regression_scores
+from stargrav.models.probes import lightgbm
 from stargrav.models.residual import OnRidge
 from stargrav.models.ridge import SweptRidge
 from stargrav.training.batches import Batches
@@ -31,14 +32,21 @@ from stargrav.training.plan import Plan
 from stargrav.training.redrawn import AnyDraw, FreshNoise
 
 __all__ = [
+    "Bench",
+    "Fitted",
     "Mlp",
     "Network",
+    "Predicts",
+    "bench",
+    "current",
     "fit",
     "latents",
     "missed",
     "over",
+    "plain_heads",
     "predict",
     "score",
+    "score_by_best",
     "spectra",
     "training_sizes",
 ]
@@ -143,7 +151,7 @@ class Fitted:
         estimator: answers in the label's unit.
         target: the label.
         readout: layer and pooling that it reads.
-        columns: of its row in the table: numbers of stars and noise draws.
+        columns: of its row in the table: numbers of stars and noise draws, and the like.
         history: one mapping per epoch, where it was trained in epochs.
         seconds: that fitting took.
     """
@@ -151,7 +159,7 @@ class Fitted:
     estimator: Predicts
     target: str
     readout: tuple[str, str]
-    columns: Mapping[str, int]
+    columns: Mapping[str, float]
     history: Sequence[Mapping[str, float]] = ()
     seconds: float = 0.0
 
@@ -291,7 +299,23 @@ def score(model: Fitted, part: Part) -> Score:
     )
 
 
-def score_better(heads: Mapping[str, RegressorMixin | Mlp], parts: Parts) -> Score:
+def plain_heads(epochs: int, patience: int) -> dict[str, RegressorMixin | Mlp]:
+    """A ridge, the LightGBM of the plan, and the network of encoder_mlp at two rates.
+
+    Args:
+        epochs: of the networks, at most; they see each star once in one, in any of its draws.
+        patience: theirs.
+    """
+    training = {"epochs": epochs, "patience": patience, "one_draw": True}
+    return {
+        "ridge": SweptRidge(),
+        "lightgbm": lightgbm(15, 50),
+        "mlp": Mlp(**training),
+        "slow_mlp": Mlp(learning_rate=1e-4, **training),
+    }
+
+
+def score_by_best(heads: Mapping[str, RegressorMixin | Mlp], parts: Parts) -> Score:
     """What the head reads of log g that does best on the valid stars; `r2_...` are all of them's.
 
     Args:

@@ -28,15 +28,15 @@ from stargrav.experiments.networks import (
 from stargrav.experiments.spec import Count, NonNegative, at_least, at_most, experiment, more_than
 from stargrav.experiments.steps import (
     Fitted,
-    Mlp,
     Predicts,
     current,
     fit,
     latents,
     missed,
     over,
+    plain_heads,
     score,
-    score_better,
+    score_by_best,
     spectra,
 )
 from stargrav.experiments.table import Score, Table
@@ -185,26 +185,40 @@ def student_joint(label_weights: Weights = (0.1, 1.0, 10.0), draws: Count = 1) -
 
 @experiment(
     plan="distill 3.1",
-    claim="End to end the student is no worse than the best model on noisy or denoised flux",
-    accept=[at_least("r2[student] - max(r2[flux], r2[denoised])", 0.0)],
+    claim="End to end a student is no worse than the best model on noisy or denoised flux",
+    accept=[
+        at_least("max(r2[student], r2[joint]) - max(r2[flux], r2[denoised], r2[labels])", 0.0),
+    ],
     needs=(*NEEDS, "students"),
     figures=("intervals", "scores"),
 )
-def student_vs_flux(stars: Count = 32_000, epochs: Count = 20, patience: Count = 4) -> Table:
-    """log g from the student's latent, noisy flux and denoised flux, by the better of two heads.
+def student_vs_flux(
+    stars: Count = 32_000,
+    label_weights: Weights = (0.1, 1.0, 10.0),
+    epochs: Count = 100,
+    patience: Count = 8,
+) -> Table:
+    """log g end to end by what sees flux: students, and models that no teacher has taught.
 
-    The heads are a ridge and a network; which is the better one the valid stars say.
+    `student`, `flux` and `denoised` are the student's latent, noisy and denoised flux by the best
+    of the same heads (`score_by_best`); `joint` is the student of latent and log g that does best
+    on the valid stars, `labels` the same network taught log g alone.
     """
-    flux = spectra("flux", stars=stars)
-    table = over(input=("student", "flux", "denoised"))
+    flux, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
+    table = over(model=("student", "joint", "flux", "denoised", "labels"))
     for case in table:
-        seen = flux
-        if case.input == "student":
-            seen = read(better_student(), flux)
-        elif case.input == "denoised":
-            seen = cleaned(spectra("flux", "error", stars=stars))
-        heads = {"ridge": SweptRidge(), "mlp": Mlp(epochs=epochs, patience=patience)}
-        found = score_better(heads, seen)
+        if case.model == "joint":
+            joint = [_joint(flux, z, 1.0, weight) for weight in label_weights]
+            found = score(min(joint, key=lambda model: missed(model, flux.valid)), flux.test)
+        elif case.model == "labels":
+            found = score(_joint(flux, z, 0.0, 1.0), flux.test)
+        else:
+            seen = flux
+            if case.model == "student":
+                seen = read(better_student(), flux)
+            elif case.model == "denoised":
+                seen = cleaned(spectra("flux", "error", stars=stars))
+            found = score_by_best(plain_heads(epochs, patience), seen)
         case.record(found.also(**_by_interval(found)))
     return table
 

@@ -167,7 +167,11 @@ class RidgeScore(TransformerMixin, BaseEstimator):
 
     def transform(self, x: np.ndarray) -> np.ndarray:
         """The feature (n, 1) of other stars (n, f)."""
-        return _predict(x, self.coef_, self.intercept_)[:, None]
+        return self.predict(x)[:, None]
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """The label (n,) of other stars (n, f), float64."""
+        return _predict(x, self.coef_, self.intercept_)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,13 +27,13 @@ from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from tqdm import tqdm
 
 from stargrav.constants import FWHM_PER_SIGMA
 from stargrav.labels import LABELS
 from stargrav.physics import synthesis
 from stargrav.physics.grid import Library
 from stargrav.processes import start_worker
+from stargrav.progress import Progress
 
 RESOLUTION = 20_000.0  # lambda / FWHM of the library
 _EVERY = 2  # synthesised points per stored one: 2.5 stored per FWHM
@@ -143,10 +143,10 @@ def build_library(
         (labels[row], path) for row, path in zip(rows, paths, strict=True) if not path.exists()
     ]
     missing = sum(len(part) for part, _ in todo)
-    bar = tqdm(
-        total=len(labels), initial=len(labels) - missing, unit=" spectra", disable=not progress
-    )
-    with bar:
+    done_before = len(labels) - missing
+    with Progress(
+        total=len(labels), initial=done_before, unit=" spectra", disable=not progress
+    ) as bar:
         for done in _compute(todo, processes, make_synthesizer):
             bar.update(done)
     flux = np.empty((len(labels), len(library_wave())), dtype=np.float32)
