@@ -51,18 +51,15 @@ WITHOUT_ERROR = Finding(
 COPY_UNUSED = Finding(
     "teacher_no_error", at_most("r2[with_error,lightgbm] - r2[observed_error,lightgbm]", 0.05)
 )
-ERROR_UNUSED = Finding(
-    "shuffled_error", at_most("r2[noiseless,true] - r2[noiseless,retrained]", 0.1)
-)
-OBSERVED_UNUSED = Finding(
-    "shuffled_error", at_most("r2[observed,true] - r2[observed,retrained]", 0.1)
+OWN_ERROR_UNUSED = tuple(
+    Finding("shuffled_error", at_most(f"r2[{kind},true] - r2[{kind},retrained]", 0.1))
+    for kind in ("noiseless", "observed")
 )
 SHUFFLED_LABELS = Finding("label_shuffle")
 FLUX_ADDS = Finding("flux_residual", more_than("r2[observed]", 0.1))
 LATENT_ADDS = Finding("latent_residual", more_than("r2[observed,latent]", 0.1))
-LATENT_ENHANCES = Finding(
-    "latent_residual", more_than("r2[observed,latent] - r2[observed,flux]", 0.0)
-)
+_GAIN = "r2[observed,latent] - r2[observed,flux]"
+LATENT_ENHANCES = Finding("latent_residual", more_than(_GAIN, 0.0))
 LATENT_KEEPS = Finding("latent_residual")
 
 FINER_SEGMENTS = Finding(
@@ -156,9 +153,7 @@ QUESTIONS = (
 )
 RISKS = (
     Proposition("R1", "The error array alone tells log g", (ERROR_ALONE,)),
-    Proposition(
-        "R2", "The teacher's latent hangs on its error input", (ERROR_UNUSED, OBSERVED_UNUSED)
-    ),
+    Proposition("R2", "The teacher's latent hangs on its error input", OWN_ERROR_UNUSED),
     Proposition(
         "R3",
         "The procedure itself makes a score: permuted labels give something",
@@ -274,7 +269,7 @@ SHORTCUT = Tree(
         ),
         "shuffled": Node(
             "Does the latent tell nearly as much with another star's error?",
-            (ERROR_UNUSED, OBSERVED_UNUSED),
+            OWN_ERROR_UNUSED,
             passed="flux",
             failed=_SHORTCUT,
             unclear="flux",
