@@ -397,7 +397,7 @@ def _train(
 
 def _any_draw(x: np.ndarray, y: np.ndarray, draws: int, batch_size: int) -> AnyDraw:
     """Batches of rows (draws * n, f) and labels (draws * n,), draw after draw."""
-    features = torch.from_numpy(x).reshape(draws, -1, x.shape[-1])
+    features = torch.from_numpy(np.require(x, requirements="W")).reshape(draws, -1, x.shape[-1])
     return AnyDraw(features, torch.tensor(y, dtype=torch.float32).reshape(draws, -1), batch_size)
 
 
