@@ -27,6 +27,7 @@ library: .venv/installed
 	dvc push data.dvc
 
 .venv/installed: requirements.txt pyproject.toml
+	@echo "installing some 2 GB into .venv: minutes"
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --editable .

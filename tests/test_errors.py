@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stargrav.errors import InputError, first_line
+from stargrav.errors import InputError, first_line, one_of
 
 
 def test_it_comes_back_whole_from_another_process():
@@ -20,3 +20,9 @@ def test_it_comes_back_whole_from_another_process():
 )
 def test_first_line_is_never_empty(message, line):
     assert first_line(EOFError(message)) == line
+
+
+def test_a_name_that_was_meant_is_named_first():
+    known = ["encoder_mlp", "linear_probe"]
+    assert one_of("encoder_mpl", known) == "encoder_mlp? It is one of encoder_mlp, linear_probe"
+    assert one_of("student", known) == "one of encoder_mlp, linear_probe"

@@ -14,7 +14,7 @@ import numpy as np
 
 from stargrav import pipeline, ranks, settings
 from stargrav.dvc_process import RAN, dvc, tell
-from stargrav.errors import InputError
+from stargrav.errors import InputError, one_of
 from stargrav.files import hash_tree
 from stargrav.stages import MODULES
 
@@ -180,7 +180,7 @@ def import_source(kind: str, path: Path, out: Path, components: int) -> None:
 def stage(name: str, overrides: dict[str, str]) -> None:
     """One stage of the pipeline: by DVC, or for DVC."""
     if name not in MODULES:
-        raise InputError("command line", "stage", name, "one of " + ", ".join(MODULES))
+        raise InputError("command line", "stage", name, one_of(name, MODULES))
     root = pipeline.project_root()
     chosen = settings.load(root / "params.yaml", overrides)
     if ranks.follows():
@@ -214,14 +214,14 @@ def run(name: str, overrides: dict[str, str]) -> None:
 
     experiments = registry()
     if name not in experiments:
-        raise InputError("command line", "experiment", name, "one of " + ", ".join(experiments))
+        raise InputError("command line", "experiment", name, one_of(name, experiments))
     experiment = experiments[name]
     root = pipeline.project_root()
     chosen = settings.load(root / "params.yaml", _sorted_out(experiment, overrides))
     told = "command line" if overrides else "params.yaml"
     for other, values in chosen.experiments.items():
         if other not in experiments:
-            allowed = "one of " + ", ".join(experiments)
+            allowed = one_of(other, experiments)
             raise InputError("params.yaml", f"experiments.{other}", other, allowed)
         experiments[other].resolve(values, told if other == name else "params.yaml")
     if ranks.follows():
@@ -303,7 +303,7 @@ def experiments(name: str | None) -> None:
                     print(f"  {each.name:24} {each.claim}")
         return
     if name not in found:
-        raise InputError("command line", "experiment", name, "one of " + ", ".join(found))
+        raise InputError("command line", "experiment", name, one_of(name, found))
     experiment = found[name]
     chosen = settings.load(pipeline.project_root() / "params.yaml").experiments.get(name, {})
     print(f"{name} ({experiment.plan}): {experiment.claim}\n\n{experiment.function.__doc__}")
@@ -346,7 +346,7 @@ def programme(name: str, jobs: int | None) -> None:
     members = {each.name: each for each in registry().values() if each.programme == name}
     if not members:
         known = dict.fromkeys(each.programme for each in registry().values())
-        raise InputError("command line", "programme", name, "one of " + ", ".join(known))
+        raise InputError("command line", "programme", name, one_of(name, known))
     root = pipeline.project_root()
     started = time.monotonic()
     made = side_by_side.make(root, [each.stage for each in members.values()], jobs)
@@ -381,7 +381,7 @@ def _sorted_out(experiment: Experiment, overrides: dict[str, str]) -> dict[str, 
             chosen[f"{section}.{key}"] = value
         else:
             allowed = [*experiment.parameters, *settings.Settings.model_fields]
-            raise InputError("command line", key, value, "one of " + ", ".join(allowed))
+            raise InputError("command line", key, value, one_of(key, allowed))
     return chosen
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """A user's input cannot be used; the command line prints it in one line, exit code 2.
@@ -23,6 +26,14 @@ class InputError(ValueError):
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, object, str]]:
         """Pickled by its arguments, as it comes back from a process of a pool."""
         return type(self), (self.where, self.field, self.found, self.expected)
+
+
+def one_of(name: str, known: Iterable[str]) -> str:
+    """What is expected instead of a name that is not known: the one that is meant, perhaps."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    meant = f"{close[0]}? It is " if close else ""
+    return f"{meant}one of {', '.join(known)}"
 
 
 def first_line(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from stargrav.experiments.verdicts import verdict_rows
 
 ABOUT_EFFICIENCY = (
     "Efficiency is R2 over that of the exact posterior mean on the same stars, which no estimator "
-    "passes; it stands where the experiment measured it."
+    "passes that sees their flux alone; it stands where the experiment measured it."
 )
 COLOURS = 128
 UI = "http://127.0.0.1:5000"  # where `make ui` serves

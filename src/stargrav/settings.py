@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from stargrav.errors import InputError
+from stargrav.errors import InputError, one_of
 
 PROFILES = ("quick", "laptop", "full")
 
@@ -395,7 +395,7 @@ def _validate(
             section = Settings.model_fields
             for part in first["loc"][:-1]:
                 section = section[part].annotation.model_fields
-            allowed = "one of " + ", ".join(section)
+            allowed = one_of(str(first["loc"][-1]), section)
             raise InputError(where, prefix + key, first["input"], allowed) from None
         allowed = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         raise InputError(where, prefix + key, repr(first["input"]), allowed) from None

@@ -26,7 +26,7 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from stargrav.errors import InputError
+from stargrav.errors import InputError, one_of
 from stargrav.metrics.estimate import Estimate, largest, smallest
 
 Metrics = Mapping[str, Estimate]
@@ -225,7 +225,11 @@ class Experiment:
             key = ".".join(str(part) for part in (self.name, *first["loc"]))
             allowed = first["msg"].removeprefix("Input should be ")
             if first["type"] == "extra_forbidden":
-                allowed = "one of " + ", ".join(self.parameters or ["no parameters"])
+                allowed = (
+                    one_of(str(first["loc"][-1]), self.parameters)
+                    if self.parameters
+                    else "no parameters"
+                )
             found = repr(first["input"])
             raise InputError(where, f"experiments.{key}", found, allowed) from None
         return {name: getattr(values, name) for name in self.parameters}
