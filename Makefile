@@ -12,7 +12,7 @@ run: .venv/installed
 
 # one thread for each of two workers: more would stand in each other's way
 test: .venv/installed
-	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed
 	ruff check .

@@ -1,6 +1,11 @@
 """The order of the tests."""
 
+LONGEST = ["test_contract.py", "test_pipeline.py"]  # the longest last
+
 
 def pytest_collection_modifyitems(items):
-    """The whole pipeline first: it takes longest, and one worker is busy with it alone."""
-    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+    """The files that take longest come first, so that no worker is alone with one in the end.
+
+    With `--no-loadscope-reorder`: else those with most tests would.
+    """
+    items.sort(key=lambda item: -LONGEST.index(name) if (name := item.path.name) in LONGEST else 1)
