@@ -1,6 +1,8 @@
 """The command line: what it does, and a user's mistakes in one line with exit code 2."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -310,3 +312,14 @@ def test_overrides():
 
 def test_labels_of_the_unit_cube_are_the_ranges():
     np.testing.assert_allclose(from_unit(np.zeros(5)), [3750, 1, -2.5, -0.25, -0.75])
+
+
+def test_threads_that_wait_do_not_spin():
+    """OpenMP asks once, when torch loads it."""
+    told = "import os, sys; from stargrav.cli import main; sys.argv[1:] = ['--help']; main()\n"
+    told += "print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    kept = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+    for own, expected in (({}, "False PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "False ACTIVE")):
+        command = [sys.executable, "-c", told]
+        said = subprocess.run(command, env=kept | own, capture_output=True, text=True, check=True)
+        assert said.stdout.splitlines()[-1] == expected

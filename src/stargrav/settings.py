@@ -129,7 +129,7 @@ class Students(Section):
 class Limits(Section):
     """What the flux of the test stars can tell at most: noise levels, and the integral's size."""
 
-    noise_levels: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.1, 0.5, 1.0)
+    noise_levels: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.1, 0.5, 1.0, 1.5)
     points: Annotated[int, Field(ge=2**8, le=2**20)] = 2**16
     least_ess: Annotated[float, Field(ge=10)] = 200.0
     neighbours: Annotated[int, Field(ge=12)] = 64

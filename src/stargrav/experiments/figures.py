@@ -188,8 +188,8 @@ def noise(result: Result) -> Figure:
         trained = table["tested"] if matched else middle
         part = table[table["trained"] == trained].sort_values("tested")
         curves = {
-            source: tuple(rows[name].clip(lower=-0.5).to_numpy(float) for name in R2)
-            for source, rows in part.groupby("input", sort=False)
+            f"{source}, {probe}": tuple(rows[name].clip(lower=-0.5).to_numpy(float) for name in R2)
+            for (source, probe), rows in part.groupby(["input", "probe"], sort=False)
         }
         against(levels, curves, "noise level of the test spectra", R2_LABEL, ax)
         ax.set_title("trained at the same noise" if matched else f"trained at noise {middle:g}")

@@ -187,6 +187,7 @@ def student_joint(label_weights: Weights = (0.1, 1.0, 10.0), draws: Count = 1) -
     plan="distill 3.1",
     claim="End to end a student is no worse than the best model on noisy or denoised flux",
     accept=[
+        at_least("r2[student] - max(r2[flux], r2[denoised])", 0.0),
         at_least("max(r2[student], r2[joint]) - max(r2[flux], r2[denoised], r2[labels])", 0.0),
     ],
     needs=(*NEEDS, "students"),
