@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -15,8 +16,11 @@ from stargrav.errors import InputError
 from stargrav.experiments import registry
 from stargrav.experiments.advice import GROUPS
 from stargrav.experiments.decisions import TREES
+from stargrav.experiments.evidence import MISSING
 from stargrav.experiments.results import SECONDS, write
+from stargrav.experiments.spec import INCONCLUSIVE, PASS, at_least
 from stargrav.experiments.table import Prediction, Score, over
+from stargrav.experiments.verdicts import verdict_rows
 from stargrav.metrics.regression import regression_scores
 from stargrav.report import write_report
 
@@ -133,6 +137,21 @@ def test_efficiency_stands_where_it_was_measured(own, tmp_path):
     path.write_text(json.dumps(summary))
     out = write_report(own, tmp_path / "docs" / "results.md")
     assert "| 0.0601 | 0.700 [0.600, 0.800] (mlp) |" in out.read_text()
+
+
+def test_what_is_asked_and_was_not_measured_cannot_pass(tmp_path):
+    claim = registry()["encoder_mlp"]
+    (gain,) = claim.accept
+    asked = replace(claim, accept=(gain, at_least("r2[other]", 0.0)))
+    rng, table = np.random.default_rng(0), over(model=["ridge", "mlp"])
+    truth = rng.uniform(1, 5, 200)
+    for case, spread in zip(table, (0.9, 0.3), strict=True):
+        value = truth + rng.normal(0, spread, 200)
+        scores = regression_scores(truth, value, seed=1)
+        case.record(Score(scores, {}, Prediction("log_g", truth, value, {})))
+    found = write(tmp_path, asked, table, {"profile": "laptop", "seed": 1})
+    assert found.summary["verdict"] == INCONCLUSIVE
+    assert [row.verdict for row in verdict_rows(asked, found)] == [PASS, MISSING]
 
 
 def test_missing_evidence_is_named(written):

@@ -290,7 +290,11 @@ SHOWN["summary_features"] |= {f"r2[{noise},global_F2_F3]": 0.62 for noise in ("0
 
 
 TELLS = {  # a noiseless error array is a copy; what a teacher holds does not come from it
-    "label_shuffle": {"r2[shuffled,ridge]": 0.0, "r2[shuffled,lightgbm]": 0.0},
+    "label_shuffle": {
+        f"r2[{errors},shuffled,{probe}]": 0.0
+        for errors in ("noiseless", "observed")
+        for probe in ("ridge", "lightgbm")
+    },
     "error_only": {"r2[noiseless,ridge]": 0.98, "r2[observed,ridge]": 0.5},
     "teacher_no_error": {
         "r2[with_error,lightgbm]": 0.5,
@@ -334,7 +338,7 @@ TELLS = {  # a noiseless error array is a copy; what a teacher holds does not co
             "Lost",
             True,
         ),
-        ({"r2[shuffled,lightgbm]": 0.2}, "A bug", True),
+        ({"r2[observed,shuffled,lightgbm]": 0.2}, "A bug", True),
     ],
 )
 def test_a_copy_in_the_error_is_a_shortcut_only_if_it_is_used(tmp_path, changed, end, averted):

@@ -49,6 +49,16 @@ def test_r2_does_not_lose_digits_far_from_zero(stars):
     assert far == pytest.approx(r2(truth, prediction, weights), abs=1e-6)
 
 
+def test_what_is_seen_several_times_is_no_more_stars(stars):
+    """Each star four times over: the interval stays, which without their names would be halved."""
+    truth, prediction, _ = stars
+    once = bootstrap(rmse, truth, prediction, seed=2)
+    often = np.tile(truth, 4), np.tile(prediction, 4)
+    named = bootstrap(rmse, *often, seed=2, stars=np.tile(np.arange(len(truth)), 4))
+    np.testing.assert_allclose(named.draws, once.draws)
+    assert np.ptp(bootstrap(rmse, *often, seed=2).interval()) < 0.6 * np.ptp(once.interval())
+
+
 def test_interval_covers_what_it_says():
     """The 95 % interval of the RMSE holds the true RMSE in 95 % of many data sets."""
     rng = np.random.default_rng(5)

@@ -36,14 +36,13 @@ def advice(evidence: Evidence, runs: Mapping[str, str]) -> str:
         runs: experiment -> id of the MLflow run that shows its result, where it is known.
     """
     walks = [evidence.walk(tree) for tree in TREES]
-    lines: list[str] = []
-    if not evidence.results:
-        lines += ["", NOTHING_HERE]
-    for title, propositions in GROUPS.items():
-        lines += ["", title, *_propositions(propositions, evidence, runs)]
-    lines += [f"  {'=>':{WIDTH}} D4: {conclusion(evidence)}"]
-    for walk in walks:
-        lines += ["", walk.tree.asks, *_walk(walk, runs)]
+    lines = [] if evidence.results else ["", NOTHING_HERE]
+    if evidence.results:
+        for title, propositions in GROUPS.items():
+            lines += ["", title, *_propositions(propositions, evidence, runs)]
+        lines += [f"  {'=>':{WIDTH}} D4: {conclusion(evidence)}"]
+        for walk in walks:
+            lines += ["", walk.tree.asks, *_walk(walk, runs)]
     lines += ["", "Next", *_next(next_runs(walks, evidence), evidence)]
     missing = missing_experiments(evidence)
     if missing:

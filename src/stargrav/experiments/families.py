@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from lightgbm import LGBMRegressor
 from sklearn.base import TransformerMixin
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from stargrav.data import store
 from stargrav.experiments.inputs import Part, Parts
@@ -109,6 +110,20 @@ def whitened(
     clean = spectra("whitened", noise_level=0.0, stars=stars).train
     noiseless = family.transform(clean.features[0]).astype(np.float32)
     return found._replace(train=replace(found.train, noiseless=noiseless))
+
+
+def flux_components(flux: Parts, count: int) -> Parts:
+    """The leading principal components of the flux, each pixel in units of its own scatter.
+
+    Where noise is most of that scatter it is weighted nearly as by an error that is the same for
+    all stars. Training stars are in the draw of noise after the one that is fitted to.
+
+    Args:
+        flux: noisy spectra; their labels are not asked for.
+        count: of components.
+    """
+    family = make_pipeline(StandardScaler(), components(count, current().seed))
+    return columns(family, flux, "flux", draws=1)
 
 
 def plain_mlp(train: Part, epochs: int, patience: int) -> Mlp:

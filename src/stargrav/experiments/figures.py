@@ -28,6 +28,7 @@ RESIDUAL_COLUMNS = ("T_eff", "M_H", "snr")
 RANK_BINS = 20
 INTERVAL = re.compile(r"rmse_(\w+)_(\d+)_(\d+)")
 R2 = ("r2", "r2_low", "r2_high")
+LOWEST = -0.5  # of R2 in curves
 STARS_LABEL = "labelled stars"
 R2_LABEL = r"$R^2$ on the test stars"
 
@@ -188,10 +189,10 @@ def noise(result: Result) -> Figure:
         trained = table["tested"] if matched else middle
         part = table[table["trained"] == trained].sort_values("tested")
         curves = {
-            f"{source}, {probe}": tuple(rows[name].clip(lower=-0.5).to_numpy(float) for name in R2)
+            f"{source}, {probe}": _cut(rows)
             for (source, probe), rows in part.groupby(["input", "probe"], sort=False)
         }
-        against(levels, curves, "noise level of the test spectra", R2_LABEL, ax)
+        against(levels, curves, "noise level of the test spectra", _cut_label(part), ax)
         ax.set_title("trained at the same noise" if matched else f"trained at noise {middle:g}")
         ax.label_outer()
     return figure
@@ -296,11 +297,10 @@ def receptive_field(result: Result) -> Figure:
         table = result.table[result.table["filters"].isin(filters)]
         table = table.astype({"receptive_field": float}).sort_values("receptive_field")
         curves = {
-            f"noise {level}": tuple(rows[each].clip(lower=-0.5).to_numpy(float) for each in R2)
-            for level, rows in table.groupby("noise", sort=False)
+            f"noise {level}": _cut(rows) for level, rows in table.groupby("noise", sort=False)
         }
         seen = next(rows for _, rows in table.groupby("noise"))["receptive_field"].to_numpy()
-        against(seen, curves, "receptive field (pixels)", R2_LABEL, ax)
+        against(seen, curves, "receptive field (pixels)", _cut_label(table), ax)
         ax.set_title(way)
         ax.label_outer()
     return figure
@@ -318,16 +318,13 @@ def groups(result: Result) -> Figure:
         places = [
             np.mean([float(x) for x in star.split("_")[1:] or [0]]) for star in table["stars"]
         ]
-        curves = {
-            model: tuple(own[each].clip(lower=-0.5).to_numpy(float) for each in R2)
-            for model, own in table.groupby("model", sort=False)
-        }
+        curves = {model: _cut(own) for model, own in table.groupby("model", sort=False)}
         x = np.array(places)[(table["model"] == table["model"].iloc[0]).to_numpy()]
         if "r2_max" in table:
             own = table[table["model"] == table["model"].iloc[0]]
             bound = [own[f"r2_max{end}"].to_numpy(float) for end in ("", "_low", "_high")]
             curves["bound of the median star"] = tuple(bound)
-        against(x, curves, panels.get(name, name), R2_LABEL, ax)
+        against(x, curves, panels.get(name, name), _cut_label(table), ax)
         ax.label_outer()
     return figure
 
@@ -412,11 +409,25 @@ def _curves(
     """R2 against a column, a line for each value of the first axis."""
     first = result.summary["axes"][0]
     groups = result.table.astype({column: float}).groupby(first, sort=False)
-    curves = {
-        name: tuple(rows[each].clip(lower=-0.5).to_numpy(float) for each in R2)
-        for name, rows in groups
-    }
-    against(next(iter(groups))[1][column].to_numpy(), curves, xlabel, R2_LABEL, ax, marked)
+    curves = {name: _cut(rows) for name, rows in groups}
+    against(
+        next(iter(groups))[1][column].to_numpy(),
+        curves,
+        xlabel,
+        _cut_label(result.table),
+        ax,
+        marked,
+    )
+
+
+def _cut(rows: pd.DataFrame) -> tuple[np.ndarray, ...]:
+    """R2 and the ends of its interval as a curve; what is below `LOWEST` stands there."""
+    return tuple(rows[name].clip(lower=LOWEST).to_numpy(float) for name in R2)
+
+
+def _cut_label(rows: pd.DataFrame) -> str:
+    """The axis of such curves, which says so."""
+    return f"{R2_LABEL} (cut at {LOWEST:g})" if (rows["r2"] < LOWEST).any() else R2_LABEL
 
 
 def _served(result: Result) -> pd.DataFrame:

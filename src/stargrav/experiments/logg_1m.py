@@ -16,10 +16,11 @@ from stargrav.labels import LABELS
 from stargrav.metrics.calibration import average, coverage, pull_spread, pulls, uniformity
 from stargrav.metrics.estimate import Estimate, bootstrap
 from stargrav.metrics.fisher import quantile, r2_max
-from stargrav.metrics.regression import UNBOUNDED, regression_scores
+from stargrav.metrics.regression import UNBOUNDED, error_ratio, regression_scores
 
-NOISE_LEVELS = (1.0, 0.5, 0.1)
+NOISE_LEVELS = (1.0, 1.5, 0.5, 0.1)
 SNR_EDGES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 1e3)
+RARE = 1e-3  # chance of a rank histogram: five labels at several noise levels are looked at
 FEWEST = 20  # stars, for a median with an interval
 # R2_max of the median star by magnitude, and how far ours may lie from it
 PUBLISHED_BOUNDS = {18: 0.9993, 20: 0.9892, 21.5: 0.8742, 22: 0.6983, 22.5: 0.2647, 23: 0.0}
@@ -46,7 +47,7 @@ def fisher_limit() -> Table:
     prior = prior_variance(folder)
     table = over(stars=_groups(_limits(1.0), read_magnitudes(folder)))
     for case in table:
-        case.record(_bounds(case.stars, prior), n_test=len(case.stars))
+        case.record(_bounds(case.stars, prior), n_test=case.stars["id"].nunique())
     return table
 
 
@@ -59,6 +60,9 @@ def fisher_limit() -> Table:
         at_least("min(pull_spread_all[*])", 0.95),
         at_most("max(pull_spread_all[*])", 1.05),
         at_least("min(rank_p[*])", 0.01),
+        *(at_least(f"min(pull_spread_of_{name}[*])", 0.95) for name in LABELS),
+        *(at_most(f"max(pull_spread_of_{name}[*])", 1.05) for name in LABELS),
+        *(at_least(f"min(rank_p_of_{name}[*])", RARE) for name in LABELS),
     ],
     needs=("dataset", "limits"),
     figures=("predicted", "ranks", "sigma_snr"),
@@ -110,17 +114,21 @@ def _groups(test: pd.DataFrame, bright: pd.DataFrame | None) -> Mapping[str, pd.
 
 
 def _bounds(stars: pd.DataFrame, prior: float) -> dict[str, Estimate]:
-    """Medians and quartiles of the bounds of some stars."""
-    seed, sigmas = current().seed, stars[["sigma", "sigma3"]].clip(upper=UNBOUNDED)
-    five, three = (sigmas[name] ** 2 for name in sigmas)
-    share, share3 = r2_max(five.to_numpy(), prior), r2_max(three.to_numpy(), prior)
+    """Medians and quartiles of the bounds of some stars, each at one magnitude or at several."""
+    sigmas = stars[["sigma", "sigma3"]].clip(upper=UNBOUNDED)
+    five, three = (sigmas[name].to_numpy() ** 2 for name in sigmas)
+    share, share3 = r2_max(five, prior), r2_max(three, prior)
+
+    def among(level: float, values: np.ndarray) -> Estimate:
+        return bootstrap(quantile(level), values, seed=current().seed, stars=stars["id"])
+
     return {
-        "r2_max": bootstrap(quantile(0.5), share, seed=seed),
-        "r2_max_q25": bootstrap(quantile(0.25), share, seed=seed),
-        "r2_max_q75": bootstrap(quantile(0.75), share, seed=seed),
-        "r2_max3": bootstrap(quantile(0.5), share3, seed=seed),
-        "sigma": bootstrap(quantile(0.5), sigmas["sigma"].to_numpy(), seed=seed),
-        "sigma3": bootstrap(quantile(0.5), sigmas["sigma3"].to_numpy(), seed=seed),
+        "r2_max": among(0.5, share),
+        "r2_max_q25": among(0.25, share),
+        "r2_max_q75": among(0.75, share),
+        "r2_max3": among(0.5, share3),
+        "sigma": among(0.5, sigmas["sigma"].to_numpy()),
+        "sigma3": among(0.5, sigmas["sigma3"].to_numpy()),
     }
 
 
@@ -134,9 +142,11 @@ def _posterior(frame: pd.DataFrame) -> Score:
     each = {n: pulls(column[n], column[f"mean_{n}"], column[f"sd_{n}"]) ** 2 for n in free}
     every = np.mean(list(each.values()), axis=0)
     rank, bound = column["rank_log_g"], column["sigma_fisher_log_g"]
+    sigma = np.minimum(bound, UNBOUNDED)
     chance = uniformity(rank)
     metrics = {
         **regression_scores(truth, mean, seed),
+        "fisher_ratio": bootstrap(error_ratio, truth, mean, sigma, seed=seed),
         "min_ess": Estimate.exact(column["ess"].min()),
         "refined": bootstrap(average, column["refined"], seed=seed),
         "pull_spread": bootstrap(pull_spread, squares, seed=seed),

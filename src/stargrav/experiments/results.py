@@ -29,7 +29,15 @@ import pandas as pd
 import yaml
 
 from stargrav.errors import InputError
-from stargrav.experiments.spec import NOT_JUDGED, Experiment, Judgement, evaluate, verdict
+from stargrav.experiments.spec import (
+    INCONCLUSIVE,
+    NOT_JUDGED,
+    PASS,
+    Experiment,
+    Judgement,
+    evaluate,
+    verdict,
+)
 from stargrav.experiments.table import Case, Table
 from stargrav.metrics.estimate import Estimate
 
@@ -141,13 +149,16 @@ def write(
             raise FloatingPointError(f"{experiment.name}: {key} is not finite")
     judgements = [c.judge(metrics) for c in experiment.accept if c.measured(metrics)]
     judged = conditions["profile"] != "quick"
+    decided = verdict(judgements)
+    if decided == PASS and len(judgements) < len(experiment.accept):
+        decided = INCONCLUSIVE  # this data set has not measured all that is asked
     summary = {
         "experiment": experiment.name,
         "programme": experiment.programme,
         "plan": experiment.plan,
         "claim": experiment.claim,
         "serves": experiment.serves,
-        "verdict": verdict(judgements) if judged else NOT_JUDGED,
+        "verdict": decided if judged else NOT_JUDGED,
         "criteria": [_criterion(j, experiment.published, judged) for j in judgements],
         "axes": list(table.axes),
         "metrics": {key: _interval(estimate) for key, estimate in metrics.items()},

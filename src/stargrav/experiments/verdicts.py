@@ -40,7 +40,9 @@ def verdict_rows(experiment: Experiment, result: Result | None) -> list[Row]:
         for found in result.summary["criteria"]
     ]
     if lines:
-        return lines
+        judged = {line.criterion for line in lines}
+        left = [text for text in declared if text not in judged]
+        return lines + [Row(text, "", "", "", MISSING) for text in left]
     shown = [key for key in result.summary["published"] if key in metrics] or list(metrics)[:1]
     return [
         Row(

@@ -83,15 +83,19 @@ def smallest(estimates: list[Estimate]) -> Estimate:
     return -largest([-estimate for estimate in estimates])
 
 
-def bootstrap(statistic: Statistic, *arrays: np.ndarray, seed: int) -> Estimate:
+def bootstrap(
+    statistic: Statistic, *arrays: np.ndarray, seed: int, stars: np.ndarray | None = None
+) -> Estimate:
     """The statistic of arrays over the same stars, with bootstrap replicates.
 
     Args:
         statistic: called as statistic(*arrays) for the value and as
             statistic(*arrays, weights) for the replicates, where weights (m, n) says how often
             each star stands in each of m resamples; returns a number or (m,).
-        arrays: each (n,), one entry per star.
-        seed: of the resamples; the same seed and n give the same resamples.
+        arrays: each (n,), one entry per star, or per observation of one.
+        seed: of the resamples; the same seed and number of stars give the same resamples.
+        stars: (n,) which star each entry is of, where one has several: all of them are drawn
+            together.
 
     Raises:
         ValueError: an array is not finite, or their lengths differ.
@@ -102,7 +106,11 @@ def bootstrap(statistic: Statistic, *arrays: np.ndarray, seed: int) -> Estimate:
     arrays = tuple(np.asarray(array, dtype=np.float64) for array in arrays)
     if not all(np.isfinite(array).all() for array in arrays):
         raise ValueError("a true or predicted value is not finite")
-    counts = resamples(lengths.pop(), seed)
+    if stars is None:
+        counts = resamples(lengths.pop(), seed)
+    else:
+        found, place = np.unique(np.asarray(stars), return_inverse=True)
+        counts = resamples(len(found), seed)[:, place]
     chunks = (counts[i : i + CHUNK].astype(np.float64) for i in range(0, DRAWS, CHUNK))
     draws = np.concatenate([statistic(*arrays, weights) for weights in chunks])
     return Estimate(float(statistic(*arrays)), draws)

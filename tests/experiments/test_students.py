@@ -1,0 +1,85 @@
+"""What is particular to the experiments with students: what they are compared with, and how."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stargrav.experiments import student
+from stargrav.experiments.families import flux_components
+from stargrav.experiments.inputs import Parts
+from stargrav.experiments.steps import Bench, bench, spectra
+from stargrav.models.pooling import READOUT
+
+
+@pytest.fixture
+def at_bench(inputs):
+    with bench(Bench(inputs, 3, "cpu")):
+        yield
+
+
+def test_budgets_are_numbers_of_labelled_stars(at_bench):
+    """Named in thousands, the last one all; the students themselves saw no label."""
+    table = student.sample_efficiency.function(stars=300, budgets=(64, 150), count=8)
+    seen = {case.key: case.score.columns["n_train"] for case in table.cases}
+    budgets = {"0.064k": 64, "0.15k": 150, "all": 300}
+    assert seen == {
+        f"{told},{budget}": stars
+        for told in ("student", "teacher", "flux", "components")
+        for budget, stars in budgets.items()
+    }
+
+
+def test_the_budgets_that_are_judged_are_the_default():
+    _, default = student.sample_efficiency.parameters["budgets"]
+    assert default == (1_000, 5_000, 10_000)
+    named = {key for criterion in student.sample_efficiency.accept for key in criterion.metrics()}
+    inputs = ("student", "flux", "components")
+    assert named == {f"r2[{told},{n}k]" for told in inputs for n in (1, 5)}
+
+
+def test_components_of_the_flux_know_no_label_and_no_star_that_they_are_asked_of(at_bench):
+    flux = spectra("flux", stars=300)
+    marked = Parts(
+        flux.train.with_label("log_g", np.zeros(len(flux.train))),
+        replace(flux.valid, features=flux.valid.features + 1.0),
+        flux.test,
+    )
+    own, other = flux_components(flux, 6), flux_components(marked, 6)
+    np.testing.assert_array_equal(own.train.features, other.train.features)
+    np.testing.assert_array_equal(own.test.features, other.test.features)
+    assert own.test.features.shape == (1, len(flux.test), 6)
+
+
+def test_the_gap_does_not_ask_how_the_stars_spread(at_bench, monkeypatch):
+    """Half way to the mean latent is a quarter of its square error, on whichever stars."""
+    centre = student.stored_student("mlp").label_mean.numpy()
+
+    def half_way(_, pixels):
+        z = student.latents(*READOUT, draws=1)
+        return Parts(*(replace(part, features=(part.features + centre) / 2) for part in z))
+
+    latents = student.latents
+
+    def spread(*asked, **how):
+        z = latents(*asked, **how)
+        wide = centre + 1.5 * (z.valid.features - centre)
+        return z._replace(valid=replace(z.valid, features=wide))
+
+    monkeypatch.setattr(student, "read", half_way)
+    monkeypatch.setattr(student, "latents", spread)
+    gaps = {case.key: case.score.metrics["gap"].value for case in student.student.function().cases}
+    assert gaps == pytest.approx(dict.fromkeys(("mean", "mlp", "conv"), 0.0), abs=1e-5)
+
+
+@pytest.mark.parametrize("better", ["student", "joint"])
+def test_the_student_is_chosen_on_valid_stars(at_bench, monkeypatch, better):
+    def missed(model, part):
+        assert part.path.stem == "valid"
+        return float((part.readout[0] == "student") != (better == "student"))
+
+    monkeypatch.setattr(student, "missed", missed)
+    how = {"stars": 128, "label_weights": (1.0,), "count": 8, "epochs": 1}
+    table = student.student_vs_flux.function(**how)
+    r2 = {case.key: case.score.metrics["r2"].value for case in table.cases}
+    assert r2["chosen"] == r2[better] and r2["student"] != r2["joint"]
