@@ -25,6 +25,7 @@ NOTHING_HERE = (
     "docs/results.html."
 )
 WIDTH = 13  # of a state
+ANEW = "other stars: the data set, its teachers and all else that this reads are made anew"
 APART = "kept apart from what decides here; to go on from it, set it in params.yaml"
 
 
@@ -106,6 +107,8 @@ def _next(reasons: Mapping[str, Sequence[str]], evidence: Evidence) -> list[str]
         lines += [f"     {reason}" for reason in why]
         if "--" in run:
             lines.append(f"     {APART}")
+        if "--splits" in run:
+            lines.append(f"     {ANEW}")
     return lines or ["  nothing: every tree has come to its end, and what follows from it is done"]
 
 

@@ -11,7 +11,7 @@ from stargrav.experiments.rules import Origin
 from stargrav.plots.scores import bars
 from stargrav.plots.style import STYLE
 
-_BEYOND = "log g beyond what the error tells"
+_BEYOND = "log g beyond what a ridge reads of the error"
 _LATENT = "log g from the latent"
 ORIGINS = (  # by a ridge, all of them
     Origin("log g", "error array alone, noiseless", "error_only", "r2[noiseless,ridge]"),
@@ -24,11 +24,17 @@ ORIGINS = (  # by a ridge, all of them
     Origin(_LATENT, "no error", "teacher_no_error", "r2[without_error,ridge]"),
     Origin(_LATENT, "another star's, noiseless", "shuffled_error", "r2[noiseless,retrained]"),
     Origin(_LATENT, "another star's, observed", "shuffled_error", "r2[observed,retrained]"),
-    Origin(_LATENT, "labels permuted", "label_shuffle", "r2[shuffled,ridge]"),
+    Origin(_LATENT, "labels permuted", "label_shuffle", "r2[noiseless,shuffled,ridge]"),
     Origin(_BEYOND, "flux, after noiseless error", "flux_residual", "r2[noiseless]"),
     Origin(_BEYOND, "latent, after noiseless error", "latent_residual", "r2[noiseless,latent]"),
     Origin(_BEYOND, "flux, after observed error", "flux_residual", "r2[observed]"),
     Origin(_BEYOND, "latent, after observed error", "latent_residual", "r2[observed,latent]"),
+    Origin(
+        _BEYOND,
+        "latent of a teacher without error",
+        "latent_residual",
+        "r2[observed,latent_no_error]",
+    ),
 )
 
 
