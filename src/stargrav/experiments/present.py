@@ -10,6 +10,7 @@ import pandas as pd
 from stargrav.experiments.results import Result
 
 BUILT_IN = "data/library.h5"  # the source of results that published ones can stand beside
+NARROW = 0.002  # of an interval whose ends three decimals would hardly tell apart
 
 
 def text(result: Result) -> str:
@@ -41,8 +42,10 @@ def criterion_text(criterion: Mapping[str, Any]) -> str:
 
 
 def interval(found: Mapping[str, float]) -> str:
-    """A value with its 95 % interval: ``0.532 [0.480, 0.580]``."""
+    """A value with its 95 % interval: ``0.532 [0.480, 0.580]``, to more digits if it is narrow."""
     digits = 3 if abs(found["value"]) < 10 else 1
+    if 0 < found["high"] - found["low"] < NARROW:
+        digits = 5
     value, low, high = (f"{found[key]:.{digits}f}" for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"
 
