@@ -133,7 +133,8 @@ def test_a_quick_run_is_finite_and_complete(name, quick):
     assert (result.folder / "model").is_dir() == (experiment.serves is not None)
 
 
-UNLIMITED = {"0", "0.1", "0.5", "1.5"}  # noise levels that the small data set has no limits of
+# noise levels that the small data set has no limits of, and what is the limit itself
+UNLIMITED = {"0", "0.1", "0.5", "1.5", "bayes"}
 
 
 @pytest.mark.parametrize("name", [name for name in EXPERIMENTS if name != "bayes_limit"])
