@@ -296,6 +296,17 @@ def test_next_says_what_is_decided_what_is_missing_and_what_to_run(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_next_is_short_where_there_are_no_results(stargrav, tmp_path, monkeypatch):
+    for name in ("MLproject", "dvc.yaml"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    code, text, _ = stargrav("next")
+    lines = text.splitlines()
+    assert code == 0 and lines[0].startswith("No results") and len(lines) < 40
+    assert "stargrav run linear_probe" in text
+    assert lines[-1].startswith("Without a result") and "linear_probe" in lines[-1]
+
+
 def test_every_command_explains_itself(stargrav):
     for command in cli.cli.commands:
         code, text, _ = stargrav(command, "--help")

@@ -267,7 +267,7 @@ def overrides(arguments: list[str]) -> dict[str, str]:
 
 def main() -> None:
     """Run the command line; exit code 2 for the user's mistakes, 130 for an interruption."""
-    # threads that wait for each other do not spin: beside other work that is ten times slower
+    # threads that wait for each other do not spin: beside other work that halves the speed
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     gc.set_threshold(50_000, 100)  # imports are many objects and no garbage: a seventh less time
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what is half-written is removed

@@ -37,8 +37,10 @@ def advice(evidence: Evidence, runs: Mapping[str, str]) -> str:
         runs: experiment -> id of the MLflow run that shows its result, where it is known.
     """
     walks = [evidence.walk(tree) for tree in TREES]
-    lines = [] if evidence.results else ["", NOTHING_HERE]
-    if evidence.results:
+    lines: list[str] = []
+    if not evidence.results:
+        lines += ["", NOTHING_HERE]
+    else:
         for title, propositions in GROUPS.items():
             lines += ["", title, *_propositions(propositions, evidence, runs)]
         lines += [f"  {'=>':{WIDTH}} D4: {conclusion(evidence)}"]
