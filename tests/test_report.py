@@ -229,7 +229,9 @@ def test_models_of_whole_spectra_stand_in_one_table_the_best_first(own, tmp_path
         folder.mkdir()
         conditions = {"profile": "laptop", "seed": 1, "parameters": parameters}
         written = registry()[name]
-        write(folder, type(experiment)(**{**vars(written), "accept": ()}), table, conditions)
+        marks = {"r2[1,baseline]": 0.321} if name == "lgbm_sweep" else {}
+        unjudged = {**vars(written), "accept": (), "published": marks}
+        write(folder, type(experiment)(**unjudged), table, conditions)
     (own / "latent_tower" / SECONDS).unlink()  # an early result, which kept none
     frame = report._whole_spectra(
         {name: report.Result(own / name) for name in ("encoder_mlp", "lgbm_sweep", "latent_tower")}
@@ -242,17 +244,18 @@ def test_models_of_whole_spectra_stand_in_one_table_the_best_first(own, tmp_path
         "n_train",
         "parameters",
         "r2",
+        "r2 published",
         "efficiency",
         "seconds",
     ]
-    found = [(line[0], line[2], line[4], line[7]) for line in lines[2:]]
+    found = [(line[0], line[2], line[4], line[6], line[8]) for line in lines[2:]]
     assert [noise for noise, *_ in found] == ["0.1"] * 3 + ["1"] * 5
     assert found[3:] == [
-        ("1", "global", "1", ""),
-        ("1", "both", "2", ""),
-        ("1", "baseline", "4", "40"),
-        ("1", "leaves_7", "5", "50"),
-        ("1", "depth_3", "6", "60"),
+        ("1", "global", "1", "", ""),
+        ("1", "both", "2", "", ""),
+        ("1", "baseline", "4", "0.321", "40"),
+        ("1", "leaves_7", "5", "", "50"),
+        ("1", "depth_3", "6", "", "60"),
     ]
     assert report._whole_spectra({"encoder_mlp": report.Result(own / "encoder_mlp")}) == ""
 

@@ -234,14 +234,16 @@ def programme(name: str, jobs: int | None) -> None:
 
 @cli.command()
 @JOBS
-def report(jobs: int | None) -> None:
+@click.option("--stored", is_flag=True, help="Write the pages of what is stored; run nothing.")
+def report(jobs: int | None, stored: bool) -> None:
     """Make all that has changed, and docs/results.md, docs/results.html and their figures.
 
-    A whole run of all programmes takes hours in profile laptop.
+    A whole run of all programmes takes hours in profile laptop. With --stored, the pages show the
+    results as they lie in artifacts/experiments, and name those that are missing.
     """
     from stargrav import commands
 
-    commands.report(jobs)
+    commands.report(jobs, stored)
 
 
 def overrides(arguments: list[str]) -> dict[str, str]:
@@ -267,6 +269,9 @@ def overrides(arguments: list[str]) -> dict[str, str]:
 
 def main() -> None:
     """Run the command line; exit code 2 for the user's mistakes, 130 for an interruption."""
+    # how many threads share a sum shows in its last bit, and so in every hash that rests on it:
+    # one, and as many stages at a time as there are cores, unless the user says otherwise
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     # threads that wait for each other do not spin: beside other work that halves the speed
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     gc.set_threshold(50_000, 100)  # imports are many objects and no garbage: a seventh less time

@@ -358,13 +358,13 @@ def programme(name: str, jobs: int | None) -> None:
     print(f"{name}: {len(made)} stages made in {minutes:.1f} minutes")
 
 
-def report(jobs: int | None) -> None:
-    """The verdict page, after all that stands in it."""
+def report(jobs: int | None, stored: bool = False) -> None:
+    """The verdict page, after all that stands in it unless what is stored is to do."""
     from stargrav import side_by_side
     from stargrav.report import write_report
 
     root = pipeline.project_root()
-    if "DVC_STAGE" not in os.environ:
+    if "DVC_STAGE" not in os.environ and not stored:
         side_by_side.make(root, ["report"], jobs)
         return
     write_report(root / "artifacts" / "experiments", root / "docs" / "results.md")

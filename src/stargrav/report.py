@@ -163,7 +163,7 @@ def _whole_spectra(found: Mapping[str, Result]) -> str:
 
     Seconds are those of the fit alone, for models that were fitted.
     """
-    columns = ("n_train", "parameters", "r2", "efficiency", "seconds")
+    columns = ("n_train", "parameters", "r2", "r2 published", "efficiency", "seconds")
     lines = []
     for name, result in found.items():
         summary = result.summary

@@ -128,6 +128,7 @@ def conditional_ddpm(
         at_least("min(velocity_found[ddpm,*])", 0.9),
     ],
     needs=NEEDS,
+    figures=("line_biases",),
 )
 def line_metrics(
     stars: Count = 1000,

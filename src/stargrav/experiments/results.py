@@ -8,7 +8,7 @@
     trials.csv           settings that were tried, one row per case and trial (where they were)
     best.yaml            the best of them, as an overlay for params.yaml
     seconds.csv          what each case took where it was measured
-    figures/             PNG, drawn from the tables
+    figures/             PNG, drawn from the tables whenever it is shown; DVC leaves them out
     model/               the served model
 
 The same inputs and seed give the same bytes of all but seconds.csv: no dates or run numbers stand
@@ -43,6 +43,7 @@ from stargrav.metrics.estimate import Estimate
 
 DIGITS = 6
 SECONDS = "seconds.csv"
+FIGURES = "figures"
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +127,7 @@ class Result:
     @property
     def figures(self) -> list[Path]:
         """The figures, by name."""
-        return sorted(self.folder.glob("figures/*.png"))
+        return sorted(self.folder.glob(f"{FIGURES}/*.png"))
 
 
 def write(

@@ -36,7 +36,7 @@ from stargrav.data import store
 from stargrav.experiments import figures, results
 from stargrav.experiments.inputs import Inputs
 from stargrav.experiments.present import criterion_text, text
-from stargrav.experiments.results import Result
+from stargrav.experiments.results import FIGURES, Result
 from stargrav.experiments.spec import Experiment
 from stargrav.experiments.steps import Bench, Fitted, bench
 from stargrav.files import alone, whole
@@ -91,7 +91,7 @@ def run(
         conditions |= _conditions(settings, inputs)
         with whole(out_dir) as folder:
             result = results.write(folder, experiment, table, conditions)
-            figures.draw(result, experiment.figures, folder / "figures")
+            figures.draw(result, experiment.figures, folder / FIGURES)
             if experiment.serves is not None:
                 _store_model(table.case(experiment.serves).score.model, inputs, folder / "model")
         shutil.rmtree(scratch, ignore_errors=True)
@@ -144,6 +144,7 @@ def log_reused(
     """
     result, inputs = Result(folder), inputs.of(experiment.needs)
     shown = text(result)
+    figures.draw(result, experiment.figures, folder / FIGURES)  # no part of what DVC stores
     if tracking_uri is not None:
         with _mlflow_run(experiment.programme, experiment.name, tracking_uri):
             _log(result, experiment, inputs, settings, hashes, reused=True)

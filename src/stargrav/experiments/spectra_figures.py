@@ -5,6 +5,9 @@ Each is drawn from a stored result alone, as those of `experiments.figures`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import pandas as pd
 from matplotlib.figure import Figure
 
 from stargrav.experiments.results import Result
@@ -16,6 +19,12 @@ MISSED = {
     "mse": "mean square error (noise's variance)",
     "mse_once": "mean square error, asked once",
     **{f"bias_{label}": axis_label(label, "bias of") for label in ("T_eff", "log_g", "M_H")},
+}
+
+LINE_BIASES = {  # and to where its axis is linear
+    "width_bias": ("bias of the width (relative)", 0.03),
+    "depth_bias": ("bias of the depth\n(of the continuum)", 0.01),
+    "velocity_bias": ("bias of the velocity [km/s]", 0.3),
 }
 
 
@@ -98,17 +107,39 @@ def kept(result: Result) -> Figure:
 
 def widths(result: Result) -> Figure:
     """What became of the strengths of lines: their means, and their differences."""
-    table, figure = result.table, Figure(layout="constrained")
-    lines = [line.replace("_", " ") for line in table["line"].unique()]
-    figure.set_size_inches(2.0 + 1.1 * len(lines), 6.0)
     shown = {
         "width_bias": "bias of the mean width (relative)",
         "kept": "kept of differences of width",
     }
-    for (name, label), ax in zip(shown.items(), figure.subplots(2, 1, sharex=True), strict=True):
+    return _by_line(result, "spectra", shown)
+
+
+def line_biases(result: Result) -> Figure:
+    """How far off lines of denoised spectra are in width, depth and velocity, by denoiser.
+
+    Linear as far as the middle of an axis shows, logarithmic outside: what noise and a network
+    taught by squared errors leave is many times what the others do.
+    """
+    shown = {name: label for name, (label, _) in LINE_BIASES.items()}
+    figure = _by_line(result, "model", shown)
+    for (_, linear), ax in zip(LINE_BIASES.values(), figure.axes, strict=True):
+        ax.set_yscale("symlog", linthresh=linear)
+    return figure
+
+
+def _by_line(result: Result, axis: str, shown: Mapping[str, str]) -> Figure:
+    """Metrics of lines, one below the other, for each label of an axis."""
+    table, figure = result.table, Figure(layout="constrained")
+    lines = [line.replace("_", " ") for line in table["line"].unique()]
+    figure.set_size_inches(2.0 + 1.1 * len(lines), 3.0 * len(shown))
+    axes = figure.subplots(len(shown), 1, sharex=True)
+    for (name, label), ax in zip(shown.items(), axes, strict=True):
         scores = {
-            key: tuple(rows[f"{name}{end}"].to_numpy(float) for end in ("", "_low", "_high"))
-            for key, rows in table.groupby("spectra", sort=False)
+            key: tuple(
+                pd.to_numeric(rows[f"{name}{end}"], errors="coerce").to_numpy(float)
+                for end in ("", "_low", "_high")
+            )
+            for key, rows in table.groupby(axis, sort=False)
         }
         side_by_side(lines, scores, label, ax)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside right upper")
@@ -119,6 +150,7 @@ OF_SPECTRA = {
     "denoised": denoised,
     "depths": line_depths,
     "kept": kept,
+    "line_biases": line_biases,
     "samples": samples,
     "snr_thirds": snr_thirds,
     "widths": widths,
