@@ -163,9 +163,10 @@ class Vit(Section):
 class Dncnn(Section):
     """Sizes of the baseline DnCNN."""
 
-    depth: Annotated[int, Field(ge=2, le=40)] = 17
+    dilations: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=40)] = (1,) * 17
     channels: Annotated[int, Field(ge=2, le=512)] = 64
     kernel: Annotated[int, Field(ge=3, le=63)] = 3
+    finds: Literal["noise", "flux"] = "noise"
 
 
 class Diffusion(Section):

@@ -73,7 +73,7 @@ def inputs(tmp_path_factory):
     small = Vit(patch=16, width=16, depth=1, heads=2, spectra=200, epochs=1, batch_size=64)
     vit.write(folders["vit"], splits, small)
     narrow = {"channels": (8, 16), "stride": 4, "heads": 2, "axes": 6, "prediction": "residual"}
-    baseline = Dncnn(depth=3, channels=4)
+    baseline = Dncnn(dilations=(1, 1, 1), channels=4)
     tiny = Diffusion(**narrow, spectra=200, epochs=1, batch_size=64, dncnn=baseline)
     for kind in ("prior", "conditional", "dncnn"):
         folders[f"denoiser@{kind}"] = root / f"denoiser_{kind}"

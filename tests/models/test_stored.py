@@ -17,7 +17,7 @@ NETWORKS = {
     "blindspot": {"channels": 4, "depth": 3, "kernel": 9, "hidden": (6, 5)},
     "conv_student": {"inputs": 7, "channels": (3, 4), "kernel": 3, "stride": 2, "outputs": 5},
     "dilated_cnn": {"inputs": 7, "kernels": (3, 5), "dilation": 2, "channels": 4, "outputs": 2},
-    "dncnn": {"depth": 4, "channels": 5},
+    "dncnn": {"dilations": [1, 2, 1, 1], "channels": 5},
     "local_cnn": {"inputs": 7, "places": (0, 5), "outputs": 2},
     "local_transformer": {"inputs": 7, "places": (0, 5), "outputs": 2, "size": 8},
     "mlp_head": {"inputs": 7, "widths": (6, 5), "outputs": 2},

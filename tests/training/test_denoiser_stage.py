@@ -33,7 +33,7 @@ def splits():
 
 @pytest.mark.parametrize("kind", ["prior", "conditional", "dncnn"])
 def test_a_network_is_stored_with_what_it_was_told(kind, splits, tmp_path):
-    sizes = {"channels": (8, 16), "heads": 2, "dncnn": Dncnn(depth=2, channels=4)}
+    sizes = {"channels": (8, 16), "heads": 2, "dncnn": Dncnn(dilations=(1, 1), channels=4)}
     chosen = Diffusion(pixels=PIXELS, spectra=64, epochs=2, batch_size=32, **sizes)
     denoiser.write(tmp_path, kind, splits, chosen, accelerator="cpu")
     network, facts = models.load(tmp_path), models.read_config(tmp_path)["facts"]
@@ -41,7 +41,7 @@ def test_a_network_is_stored_with_what_it_was_told(kind, splits, tmp_path):
     assert np.isfinite(history["valid_loss"]).all() and len(history) == 2
     assert facts["told"] == (["noisy", "error"] if kind == "conditional" else [])
     if kind == "dncnn":
-        assert network.config["depth"] == 2
+        assert network.config["dilations"] == [1, 1]
         assert not (tmp_path / denoiser.SAMPLES).exists()
     else:
         assert network.config["pixels"] == PIXELS
@@ -69,7 +69,7 @@ def test_pairs_of_visits_take_the_place_of_simulated_noise(splits, tmp_path):
         name: replace(spectra, wave=np.linspace(7200, 7400, 2 * PIXELS))
         for name, spectra in splits.items()
     }
-    sizes = {"channels": (8, 16), "heads": 2, "dncnn": Dncnn(depth=2, channels=4)}
+    sizes = {"channels": (8, 16), "heads": 2, "dncnn": Dncnn(dilations=(1, 1), channels=4)}
     how = {"pixels": PIXELS, "epochs": 1, "batch_size": 4, "pairs": str(folder), **sizes}
     for kind in ("prior", "conditional", "dncnn"):
         out = tmp_path / kind

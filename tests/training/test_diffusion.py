@@ -170,11 +170,13 @@ def test_conditions_are_of_the_order_of_one():
         condition(("snr",), stars, prior)
 
 
-def test_dncnn_learns_to_denoise():
+@pytest.mark.parametrize("finds", ["noise", "flux"])
+def test_dncnn_learns_to_denoise(finds):
     batches = TensorBatches(spectra(512, 0), 32, torch.Generator())
     valid = TensorBatches(spectra(64, 1), 64)
     plan = Plan(6, schedule="cosine", accelerator="cpu")
-    model, _ = train_dncnn(batches, valid, {"depth": 5, "channels": 16}, plan, 3e-3)
+    sizes = {"dilations": [1] * 5, "channels": 16, "finds": finds}
+    model, _ = train_dncnn(batches, valid, sizes, plan, 3e-3)
     stars = spectra(200, 3)
     with torch.inference_mode():
         found = model(stars["noisy"], stars["error"])

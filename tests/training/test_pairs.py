@@ -66,7 +66,7 @@ def test_order_is_drawn_in_training_alone_and_sizes_are_kept(folder):
 def test_a_network_learns_from_them(folder):
     train, valid = paired_batches(folder, GRID, 4, most=1000)
     plan = Plan(15, schedule="cosine", accelerator="cpu")
-    model, _ = train_dncnn(train, valid, {"depth": 3, "channels": 16}, plan, 3e-3)
+    model, _ = train_dncnn(train, valid, {"dilations": [1] * 3, "channels": 16}, plan, 3e-3)
     seen = rows(valid)
     with torch.inference_mode():
         found = model(seen["noisy"], seen["error"])
