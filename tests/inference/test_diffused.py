@@ -110,6 +110,22 @@ def test_an_untrained_network_draws_from_the_normal_posterior(prior):
     assert (truth - exact).std() == pytest.approx(left, rel=0.2)
 
 
+def test_stars_far_from_the_mean_are_not_drawn_towards_it(prior):
+    """Along an axis as long as the first of spectra, what is left at t = 1 is not little."""
+    network = UNet1d(PIXELS, "posterior_residual", 2, (8, 16), stride=4, heads=2, condition=1)
+    network.prior.load_state_dict(prior.state_dict())
+    network.prior.variances.copy_(torch.tensor([2900.0, 30.0]))
+    axes, rng = network.prior.axes, np.random.default_rng(5)
+    clean = network.prior.flux(1.5 * 2900**0.5 * axes[:1]).numpy()
+    error = np.full((STARS, PIXELS), 5 * float(network.prior.scale), dtype=np.float32)
+    noisy = (clean + error * rng.standard_normal(error.shape)).astype(np.float32)
+    draws = diffused.posterior_draws(network, (), noisy, error, 20, 0, steps=25)
+    off = (draws - diffused.gaussian_mean(network, noisy, error)[:, None]) @ axes[0].numpy()
+    assert abs(off.mean()) < 0.1 * off.std()
+    deviation = (1 / (1 / 25 + 1 / 2900)) ** 0.5 * float(network.prior.scale)
+    assert off.std() == pytest.approx(deviation, rel=0.05)
+
+
 def test_draws_of_a_star_differ(untrained):
     noisy = np.ones((3, PIXELS), dtype=np.float32)
     draws = diffused.posterior_draws(untrained, (), noisy, noisy, 2, 0, steps=3)

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from stargrav.diffusion.denoise import Denoiser
 from stargrav.diffusion.schedule import STEPS, Schedule
-from stargrav.models.gaussian import SpectrumGaussian
+from stargrav.models.gaussian import SpectrumGaussian, SpectrumPosterior
 
 Run = Callable[[Denoiser, Tensor, Tensor, torch.Generator | None], Tensor]
 
@@ -161,7 +161,7 @@ def sample(
     sampler: Sampler,
     generator: torch.Generator,
     steps: int | None = None,
-    prior: SpectrumGaussian | None = None,
+    prior: SpectrumGaussian | SpectrumPosterior | None = None,
 ) -> Tensor:
     """Spectra from nothing but noise.
 
@@ -175,7 +175,8 @@ def sample(
         sampler: of `SAMPLERS`, or another.
         generator: of all noise; its device is the samples'.
         steps: the sampler's own number if not given.
-        prior: normal distribution of the spectra that is joined by the noise at t = 1.
+        prior: normal distribution of the spectra that is joined by the noise at t = 1; of stars
+            that have been measured it is that of theirs: what starts elsewhere is remembered.
 
     Returns:
         (batch, pixels), standardised as the spectra that the denoiser was trained on.

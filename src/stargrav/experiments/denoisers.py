@@ -112,6 +112,15 @@ class Stars:
         """Noisy flux and error (n, pixels) of the test stars."""
         return measured(self.parts.test, self.pixels)
 
+    @property
+    def exchanged(self) -> np.ndarray:
+        """(n, pixels) error of the star next to each by SNR, scaled to the star's own median."""
+        error, order = self.measured[1], np.argsort(self.snr, kind="stable")
+        other = np.empty_like(order)
+        other[order] = np.roll(order, -1)
+        medians = np.median(error, axis=1, keepdims=True)
+        return error[other] * (medians / medians[other])
+
     @cached_property
     def snr(self) -> np.ndarray:
         """(n,) of a pixel, the median."""

@@ -18,14 +18,16 @@ from torch import Tensor
 from stargrav.diffusion.condition import condition, posterior
 from stargrav.diffusion.denoise import Denoiser, NetworkDenoiser
 from stargrav.diffusion.sample import SAMPLERS, Sampler, sample
-from stargrav.diffusion.schedule import LinearBeta
+from stargrav.diffusion.schedule import SCHEDULES, LinearBeta
+from stargrav.models.gaussian import SpectrumGaussian, SpectrumPosterior
 from stargrav.models.unet1d import UNet1d
 
 BATCH = 64
 ONCE = Sampler(SAMPLERS["ddim"].run, "even", 1)
 
-Asked = tuple[Denoiser, Sampler]
-Guide = Callable[[Denoiser, Tensor, Tensor], Asked]
+Start = SpectrumGaussian | SpectrumPosterior
+Asked = tuple[Denoiser, Sampler, Start]
+Guide = Callable[[Denoiser, Tensor, Tensor], tuple[Denoiser, Sampler]]
 
 
 def drawn(
@@ -35,6 +37,7 @@ def drawn(
     sampler: str = "dpm_solver",
     steps: int | None = None,
     device: torch.device | str = "cpu",
+    schedule: str = "linear",
 ) -> np.ndarray:
     """Spectra of an unconditional model.
 
@@ -45,12 +48,13 @@ def drawn(
         sampler: of `SAMPLERS`.
         steps: the sampler's own number if None.
         device: where the network runs.
+        schedule: of `SCHEDULES`; that of its training need not be.
 
     Returns:
         (count, pixels) flux, float32.
     """
     network, generator = network.to(device).eval(), torch.Generator(device).manual_seed(seed)
-    denoiser, found = NetworkDenoiser(network, LinearBeta()), []
+    denoiser, found = NetworkDenoiser(network, SCHEDULES[schedule]()), []
     for start in range(0, count, BATCH):
         shape = min(BATCH, count - start), network.config["pixels"]
         x = sample(denoiser, shape, SAMPLERS[sampler], generator, steps, network.prior)
@@ -112,7 +116,8 @@ def posterior_draws(
     def ask(batch: Mapping[str, Tensor]) -> Asked:
         told_of = condition(told, batch, network.prior)
         known = posterior(network, batch)
-        return NetworkDenoiser(network, LinearBeta(), told_of, known), sampler
+        denoiser = NetworkDenoiser(network, LinearBeta(), told_of, known)
+        return denoiser, sampler, known or network.prior  # one that is not told the error
 
     return _draws(network, ask, noisy, error, draws, seed, steps, device)
 
@@ -144,7 +149,8 @@ def guided_draws(
 
     def ask(batch: Mapping[str, Tensor]) -> Asked:
         denoiser, prior = NetworkDenoiser(network, LinearBeta()), network.prior
-        return guide(denoiser, prior.standardise(batch["noisy"]), batch["error"] / prior.scale)
+        seen = prior.standardise(batch["noisy"]), batch["error"] / prior.scale
+        return *guide(denoiser, *seen), prior.given(*seen)
 
     return _draws(network, ask, noisy, error, draws, seed, steps, device)
 
@@ -171,16 +177,15 @@ def _draws(
     steps: int | None,
     device: torch.device | str,
 ) -> np.ndarray:
-    """Draws of stars, batch by batch; `ask` says who draws those of a batch."""
+    """Draws of stars, batch by batch; `ask` says who draws those of a batch, and from where."""
     network, generator = network.to(device).eval(), torch.Generator(device).manual_seed(seed)
     found = np.empty((len(noisy), draws, noisy.shape[1]), dtype=np.float32)
     for start in range(0, len(noisy), BATCH):
         rows = slice(start, start + BATCH)
         seen = {"noisy": noisy[rows], "error": error[rows]}
         batch = {name: torch.tensor(values, device=device) for name, values in seen.items()}
-        denoiser, sampler = ask(batch)
+        denoiser, sampler, start = ask(batch)
         for draw in range(draws):
-            shape = batch["noisy"].shape
-            x = sample(denoiser, shape, sampler, generator, steps, network.prior)
+            x = sample(denoiser, batch["noisy"].shape, sampler, generator, steps, start)
             found[rows, draw] = network.prior.flux(x).cpu().numpy()
     return found

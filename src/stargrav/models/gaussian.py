@@ -152,6 +152,17 @@ class SpectrumPosterior:
         along = self._back(self._seen / self._precision)
         return along.to(self.prior.axes) @ self.prior.axes
 
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Standardised spectra (count, pixels) of the distribution, one for each star."""
+        axes = self.prior.axes
+        k, pixels = axes.shape
+        drawn = {"generator": generator, "device": axes.device, "dtype": axes.dtype}
+        noise, turned = torch.randn(count, pixels, **drawn), torch.randn(count, k, **drawn)
+        spread = turned.double() / self._precision.sqrt()
+        along = self._back(self._seen / self._precision + spread).to(axes)
+        outside = noise - (noise @ axes.T) @ axes
+        return self.prior.rest.sqrt() * outside + along @ axes
+
     def __call__(self, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
         """What is known of x given x_t and y; as `SpectrumGaussian`, but spread is (batch, 1)."""
         axes = self.prior.axes

@@ -2,16 +2,21 @@ r"""Denoising by principal components and the Wiener filter: the best that is li
 
 Components are fitted to the noisy training spectra alone. Their pixels are first divided by the
 rms error of each, e_i, so that noise has variance 1 in every direction and does not pass for a
-component where the sky is bright. A direction of variance lambda in
+component where the sky is bright, u = (noisy - mean) / e. Of p pixels of n stars noise alone has
+directions of variance up to (1 + sqrt(g))^2, g = p / n: only directions above that, and above what
+noise of the stars' own errors reaches, are kept. One of variance lambda holds, with
 
-    u = (noisy - mean) / e
+    l = (lambda + 1 - g + sqrt((lambda + 1 - g)^2 - 4 lambda)) / 2
 
-then holds lambda - 1 of signal; directions that hold none are dropped. A star with errors of its
-own is denoised by the posterior mean of its k components z ~ N(0, lambda - 1),
+of the true variance along the true direction, the cosine of the angle to which is, squared,
+c^2 = (1 - g / (l - 1)^2) / (1 + g / (l - 1)), the signal s = c^2 (l - 1) (spiked covariances:
+Donoho, Gavish & Johnstone 2018, Annals of Statistics 46, 1742; the comparison with noise: Horn
+1965). A star with errors of its own is denoised by the posterior mean of its k components
+z ~ N(0, s),
 
-    z = (A N^-1 A' + diag(1 / (lambda - 1)))^-1 A N^-1 u,    N = diag((error / e)^2),
+    z = (A N^-1 A' + diag(1 / s))^-1 A N^-1 u,    N = diag((error / e)^2),
 
-which for errors equal to e is the classical shrinkage (lambda - 1) / lambda (Wiener 1949).
+which for errors equal to e is the classical shrinkage s / (s + 1) (Wiener 1949).
 """
 
 from __future__ import annotations
@@ -21,7 +26,6 @@ from sklearn.base import BaseEstimator
 from sklearn.decomposition import PCA
 
 TOGETHER = 512  # stars that are denoised at once
-LEAST = 1e-3  # of a signal's variance, in that of the noise
 
 
 class WienerPca(BaseEstimator):
@@ -29,7 +33,7 @@ class WienerPca(BaseEstimator):
 
     Args:
         axes: components that are looked for, fewer than stars.
-        seed: of the random projections that find them.
+        seed: of the random projections, and of the noise that components are held against.
     """
 
     def __init__(self, axes: int = 100, seed: int = 0) -> None:
@@ -48,10 +52,22 @@ class WienerPca(BaseEstimator):
         axes = min(self.axes, *noisy.shape)
         found = PCA(axes, svd_solver="randomized", random_state=self.seed)
         found.fit((noisy - self.mean_) / self.error_)
-        signal = found.explained_variance_ - 1
-        keep = signal > LEAST
-        self.axes_, self.signal_ = found.components_[keep], signal[keep]
+        ratio = noisy.shape[1] / noisy.shape[0]
+        least = max((1 + np.sqrt(ratio)) ** 2, self._highest_of_noise(error))
+        keep = found.explained_variance_ > least
+        variance = found.explained_variance_[keep] + 1 - ratio
+        product = found.explained_variance_[keep]
+        beyond = (variance + np.sqrt(variance**2 - 4 * product)) / 2 - 1
+        cosine = (1 - ratio / beyond**2) / (1 + ratio / beyond)
+        self.axes_, self.signal_ = found.components_[keep], cosine * beyond
         return self
+
+    def _highest_of_noise(self, error: np.ndarray) -> float:
+        """The largest variance of a direction in noise alone."""
+        noise = np.random.default_rng(self.seed).standard_normal(error.shape, dtype=np.float32)
+        noise *= error / self.error_
+        highest = PCA(1, svd_solver="randomized", random_state=self.seed).fit(noise)
+        return float(highest.explained_variance_[0])
 
     def denoise(self, noisy: np.ndarray, error: np.ndarray) -> np.ndarray:
         """Clean flux (n, p) of spectra (n, p) with errors (n, p)."""
@@ -64,7 +80,7 @@ class WienerPca(BaseEstimator):
         u = (noisy - self.mean_) / self.error_
         k, pixels = self.axes_.shape
         products = (self.axes_[:, None] * self.axes_[None]).reshape(k * k, pixels)
-        known = (precision @ products.T).reshape(-1, k, k) + np.diag(1 / self.signal_)
+        known = (precision @ products.T).reshape(len(u), k, k) + np.diag(1 / self.signal_)
         told = (precision * u) @ self.axes_.T
         z = np.linalg.solve(known, told[..., None])[..., 0]
         return self.mean_ + self.error_ * (z @ self.axes_)
