@@ -236,7 +236,8 @@ def test_models_of_whole_spectra_stand_in_one_table_the_best_first(own, tmp_path
     frame = report._whole_spectra(
         {name: report.Result(own / name) for name in ("encoder_mlp", "lgbm_sweep", "latent_tower")}
     )
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in frame.splitlines()[5:]]
+    shown = frame.split(report.WHOLE_SPECTRA)[1].strip().splitlines()
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown]
     assert lines[0] == [
         "noise",
         "experiment",
@@ -281,4 +282,9 @@ def test_variants_stand_in_one_table_with_both_test_sets(own):
     assert [line[1] for line in lines] == ["plain", "three", "one"]
     low = result.summary["metrics"]["r2[plain,low]"]["value"]
     assert lines[0][2] == "5" and lines[0][4].startswith(f"{low:.3f}")
+    rows = (folder / "table.csv").read_text().splitlines()
+    (folder / "table.csv").write_text("\n".join(row for row in rows if ",low," not in row))
+    frame = report._variants({"multitask": report.Result(folder)})
+    (line,) = (row for row in frame.splitlines() if "| plain |" in row)
+    assert [cell.strip() for cell in line.split("|")][5] == ""  # stars whose SNR is not told
     assert report._variants({"encoder_mlp": report.Result(own / "encoder_mlp")}) == ""

@@ -35,8 +35,9 @@ to pass, not a value to reproduce. Seconds are what a case took where it was mea
 thread of a processor unless settings say otherwise; those of an early result were not kept."""
 
 WHOLE_SPECTRA = """\
-Seconds are those of the fit on one thread, without reading spectra and making features. Parameters
-of what corrects a ridge do not count the ridge's own."""
+`plain` and `whitened_mlp` are one network, on whitened principal components: the baseline that the
+others have to beat to be worth having. Seconds are those of the fit on one thread, without reading
+spectra and making features. Parameters of what corrects a ridge do not count the ridge's own."""
 
 DECISIONS = "decisions"  # the folder of their figures
 MAIN_FIGURES = (  # title, experiment, figure of it
@@ -204,7 +205,10 @@ def _variants(found: Mapping[str, Result]) -> str:
             if same in met:
                 continue
             met.add(same)
-            of_all, of_low = (shown[record["model"], stars] for stars in ("all", "low"))
+            of_all = shown[record["model"], "all"]
+            of_low = shown.get(
+                (record["model"], "low"), {"r2": ""}
+            )  # other people's may tell no SNR
             cells = (of_all.get(column, "") for column in columns)
             own = (of_all.get("parameters", ""), of_all["r2"], of_low["r2"], *cells)
             lines.append((-record["r2"], (f"[`{name}`](#{name})", record["model"], *own)))

@@ -29,6 +29,7 @@ RANK_BINS = 20
 INTERVAL = re.compile(r"rmse_(\w+)_(\d+)_(\d+)")
 R2 = ("r2", "r2_low", "r2_high")
 LOWEST = -0.5  # of R2 in curves
+MOST_PANELS = 4
 STARS_LABEL = "labelled stars"
 R2_LABEL = r"$R^2$ on the test stars"
 
@@ -53,13 +54,15 @@ def draw(result: Result, names: tuple[str, ...], folder: Path) -> list[Path]:
 
 
 def predicted(result: Result) -> Figure:
-    """Predicted against true label, of the served case or of the first."""
-    found = _served(result)
-    figure = Figure(figsize=(5.6, 4.9), layout="constrained")
-    ax = figure.subplots()
-    predicted_true(*_pair(found), found["target"].iloc[0], ax)
-    ax.set_title(_caption(result, found["case"].iloc[0]))
-    ax.legend(loc="upper left")
+    """Predicted against true label, of the served case, or of all that are about all stars."""
+    groups = _on_all_stars(result)
+    figure = Figure(figsize=(0.4 + 5.2 * len(groups), 4.9), layout="compressed")
+    axes = figure.subplots(1, len(groups), squeeze=False, sharex=True, sharey=True)[0]
+    for (case, found), ax in zip(groups.items(), axes, strict=True):
+        predicted_true(*_pair(found), found["target"].iloc[0], ax)
+        ax.set_title(_caption(result, case))
+        ax.label_outer()
+    axes[0].legend(loc="upper left")
     return figure
 
 
@@ -434,6 +437,16 @@ def _served(result: Result) -> pd.DataFrame:
     predictions = result.predictions
     case = result.summary["serves"] or predictions["case"].iloc[0]
     return predictions[predictions["case"] == case]
+
+
+def _on_all_stars(result: Result) -> dict[str, pd.DataFrame]:
+    """Predictions of log g (or else of the first label) by case, without those of some stars."""
+    found = _served(result) if result.summary["serves"] else result.predictions
+    target = "log_g" if (found["target"] == "log_g").any() else found["target"].iloc[0]
+    rows = found[found["target"] == target]
+    groups = {str(case): own for case, own in rows.groupby("case", sort=False, observed=True)}
+    whole = {case: own for case, own in groups.items() if "all" in case.split(",")}
+    return dict(list((whole or groups).items())[:MOST_PANELS])
 
 
 def _pair(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
