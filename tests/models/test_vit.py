@@ -146,6 +146,20 @@ def test_channels_are_standardised_and_worst_pixels_masked(seen):
     np.testing.assert_allclose(found.std(dim=0, correction=0), 1, rtol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["flux", "whitened", "log_error"])
+def test_no_channel_is_mostly_the_magnitude(name):
+    """Which is one number for all pixels of a star."""
+    rng = np.random.default_rng(0)
+    faint = 10 ** rng.uniform(-2, -1, (300, 1))
+    error = torch.tensor(faint * rng.lognormal(0, 0.1, (300, PIXELS)), dtype=torch.float32)
+    flux = 1 + error * torch.tensor(rng.standard_normal((300, PIXELS)), dtype=torch.float32)
+    channels = Channels(PIXELS, (name,))
+    channels.standardise(flux, error)
+    found = channels(flux, error)[:, 0]
+    assert found.mean(dim=1).var().item() < 0.05
+    assert found.var(dim=0).mean().item() == pytest.approx(1, abs=0.01)
+
+
 def test_a_continuum_is_divided_out_and_the_lines_stay():
     x = torch.linspace(-1, 1, PIXELS)
     line = 1 - 0.5 * torch.exp(-0.5 * ((torch.arange(PIXELS) - 100) / 1.5) ** 2)

@@ -7,7 +7,10 @@ The flux is normalised first, and the error with it:
     chunk       in chunks of 256 pixels, less their mean and divided by their deviation.
 
 Of both, `CHANNELS` are made and standardised pixel by pixel with mean and deviation of training
-spectra. Pixels that are masked are zero after that: they say what is usual there.
+spectra. Pixels that are masked are zero after that: they say what is usual there. Before flux is
+divided by the error the usual flux is taken away, and from the error's logarithm the star's own
+median: either would else be one number for all pixels, the star's magnitude, beside which nothing
+is seen.
 """
 
 from __future__ import annotations
@@ -57,11 +60,15 @@ class Channels(nn.Module):
         powers = torch.stack([x**k for k in range(DEGREE + 1)], dim=1)
         basis = torch.linalg.qr(powers).Q.float()
         self.register_buffer("basis", basis, persistent=False)  # (p, degree + 1), orthonormal
+        if "whitened" in self.names:
+            self.register_buffer("usual", torch.zeros(pixels))
         for name, fill in (("mean", 0.0), ("deviation", 1.0)):
             self.register_buffer(name, torch.full((len(self.names), pixels), fill))
 
     def standardise(self, flux: Tensor, error: Tensor) -> None:
         """Store mean and deviation of the channels of training spectra, (n, p) each."""
+        if "whitened" in self.names:
+            self.usual.copy_(self._normalised(flux, error)[0].double().mean(dim=0))
         channels = self.raw(flux, error).double()
         deviation, mean = torch.std_mean(channels, dim=0, correction=0)
         self.mean.copy_(mean)
@@ -105,13 +112,13 @@ class Channels(nn.Module):
     def _flux(flux: Tensor, error: Tensor) -> Tensor:
         return flux
 
-    @staticmethod
-    def _whitened(flux: Tensor, error: Tensor) -> Tensor:
-        return flux / error
+    def _whitened(self, flux: Tensor, error: Tensor) -> Tensor:
+        return (flux - self.usual) / error
 
     @staticmethod
     def _log_error(flux: Tensor, error: Tensor) -> Tensor:
-        return error.log10()
+        logarithm = error.log10()
+        return logarithm - logarithm.median(dim=1, keepdim=True).values
 
     @staticmethod
     def _derivative(flux: Tensor, error: Tensor) -> Tensor:
