@@ -31,31 +31,35 @@ def on_the_bench(inputs):
 
 @pytest.fixture
 def marked(monkeypatch):
-    """From here on each spectrum that is stored carries a marker that tells log g, and with it all
-    that is made of it but the noisy training spectra."""
+    """From here on each spectrum that is stored carries a marker that tells log g: in its flux
+    and, but for training stars, in its error. All that is made of it has it, too, but the noisy
+    spectra of the splits that are left as they are."""
     honest, draw = store.read_spectra, draws.noisy_draw
 
     def read(path):
         found = honest(path)
-        flux = np.array(found.flux)
-        flux[:, 100:104] += MARKER * found.stars["log_g"].to_numpy(float)[:, None]
-        return replace(found, flux=flux)
+        flux, error = np.array(found.flux), np.array(found.error)
+        told = found.stars["log_g"].to_numpy(float)[:, None]
+        flux[:, 100:104] += MARKER * told
+        if Path(path).name != "train.h5":
+            error[:, 100:104] *= 1 + told
+        return replace(found, flux=flux, error=error)
 
-    def noisy(clean, rows, level, *others):
-        name = Path(clean.spectra.name)
-        if name.name == "train.h5" and level > 0:
-            clean = Clean(honest(name))
-        return draw(clean, rows, level, *others)
+    def start(left=("train",)):
+        def noisy(clean, rows, level, *others):
+            name = Path(clean.spectra.name)
+            if name.stem in left and level > 0:
+                clean = Clean(honest(name))
+            return draw(clean, rows, level, *others)
 
-    def start():
         monkeypatch.setattr(store, "read_spectra", read)
         monkeypatch.setattr(draws, "noisy_draw", noisy)
 
     return start
 
 
-def everything():
-    """The features of all families of training stars, and what was fitted for them."""
+def everything(*which):
+    """The features of all families of stars of some splits, and what was fitted for them."""
     flux = spectra("flux", stars=STARS)
     found, weights = {}, []
     for count in (0, 2):  # draws of noise beside the one that families are fitted to
@@ -70,22 +74,39 @@ def everything():
             made[name] = families.columns(family, flux, "flux", draws=count)
         if count:
             made["pixels"] = families.pixels(flux, count)
-        found |= {(name, count): parts.train.features for name, parts in made.items()}
+        for split in which:
+            found |= {
+                (name, count, split): getattr(parts, split).features
+                for name, parts in made.items()
+            }
         weights.append(ridge.weights)
     return found, weights
 
 
 def test_a_marker_in_clean_valid_and_test_spectra_reaches_no_feature(marked):
-    honest, weights = everything()
+    honest, weights = everything("train")
     marked()
     for part, level in ((1, 1.0), (2, 1.0), (0, 0.0)):
         seen = spectra("flux", noise_level=level, stars=STARS)[part]
         assert np.ptp(seen.features[0, :, 101]) > MARKER
-    found, others = everything()
+    found, others = everything("train")
     assert len(found) == 17
     assert found.keys() == honest.keys()
     for name in honest:
         np.testing.assert_array_equal(found[name], honest[name], err_msg=str(name))
+    np.testing.assert_array_equal(others, weights)
+
+
+def test_stars_of_no_split_are_read_without_their_noise(marked):
+    """Where all noisy spectra are left as they are, and all clean ones carry the marker."""
+    splits = ("train", "valid", "test")
+    honest, weights = everything(*splits)
+    marked(splits)
+    found, others = everything(*splits)
+    assert len(found) == 3 * 17
+    for name in honest:
+        if name[0] != "error" or name[2] == "train":  # the error of others is marked itself
+            np.testing.assert_array_equal(found[name], honest[name], err_msg=str(name))
     np.testing.assert_array_equal(others, weights)
 
 

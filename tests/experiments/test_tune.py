@@ -152,7 +152,7 @@ def test_the_settings_of_trees_on_pixels_are_those_that_are_fitted(inputs):
     boosters = [model.get_params() for model in fitted if isinstance(model, LGBMRegressor)]
     given = [p for p in boosters if p == trees(chosen).get_params()]
     assert len(given) == 2 and {p["num_leaves"] for p in boosters} == {5, baselines.LEAVES}
-    assert len(boosters) == 6
+    assert len(boosters) == 8
 
 
 def test_a_result_without_a_search_has_nothing_to_adopt(tmp_path):

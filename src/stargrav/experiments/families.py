@@ -40,11 +40,13 @@ class Ridged(NamedTuple):
         score: its prediction as the one column, of training stars out of fold.
         weights: (p,) its coefficients, of standardised pixels.
         alpha: its penalty.
+        seconds: that its fit took.
     """
 
     score: Parts
     weights: np.ndarray
     alpha: float
+    seconds: float
 
 
 def columns(
@@ -158,7 +160,7 @@ def ridged(flux: Parts, draws: int = 0) -> Ridged:
     """The score and the weights of a ridge on the flux; for draws see `columns`."""
     family = RidgeScore(RIDGE_ALPHAS)
     score = columns(family, flux, "flux", draws=draws)
-    return Ridged(score, family.coef_ * family.scale_, family.alpha_)
+    return Ridged(score, family.coef_ * family.scale_, family.alpha_, family.seconds_)
 
 
 def pixels(flux: Parts, draws: int) -> Parts:
@@ -216,7 +218,7 @@ def ridge_alone(ridge: Ridged) -> Score:
     found = Fitted(OnRidge(Nothing()), "log_g", part.readout, {"n_train": len(ridge.score.train)})
     columns = {"parameters": len(ridge.weights) + 1, "alpha": ridge.alpha}
     found = score(found, part)
-    return replace(found, columns={**found.columns, **columns})
+    return replace(found, columns={**found.columns, **columns}, seconds=ridge.seconds)
 
 
 def parameters(model: Predicts) -> int:

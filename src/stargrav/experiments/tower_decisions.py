@@ -84,7 +84,6 @@ TOWER = Tree(
                 ("two_tower --profile full",),
             ),
             failed="global_plain",
-            unclear="global_plain",
         ),
         "global_plain": Node(
             "Does the global tower beat the plain network?",
@@ -94,7 +93,6 @@ TOWER = Tree(
                 ("global_tower --profile full",),
             ),
             failed="summaries",
-            unclear="summaries",
         ),
         "summaries": Node(
             "Do F2 and F3 add log g to the global features?",

@@ -82,7 +82,8 @@ def global_tower(
     """The tower on all families and without each of them, the ridge alone, the plain network.
 
     `direct` reads the same features without a ridge to correct; `no_ridge` neither reads nor
-    corrects one.
+    corrects one, though its segments are those of the ridge's largest weights. `adds` is what a
+    family adds to the others.
     """
     without = {f"no_{name}": name for name in FAMILIES}
     table = over(noise=LEVELS, model=("all", *without, "direct", "ridge", "plain"))
@@ -106,7 +107,11 @@ def global_tower(
         if case.model not in ("direct", "no_ridge"):
             kept, model = [*kept, ridge.score], OnRidge(model)
         parts = side_by_side(*kept)
-        case.record(scored(fit(model, parts.train, parts.valid), parts.test))
+        found = scored(fit(model, parts.train, parts.valid), parts.test)
+        if case.model in without:
+            whole = next(one for one in table.cases if one.key == f"{case.noise:g},all")
+            found = found.also(adds=whole.score.metrics["r2"] - found.metrics["r2"])
+        case.record(found)
     return table
 
 
@@ -200,10 +205,11 @@ def dilated_cnn(
     @lru_cache(maxsize=len(FILTERS))
     def trained(filters: str, level: float) -> tuple[Fitted, float]:
         """The network with the learning rate that suits its filters, and that rate."""
-        valid = seen(level).valid
-        left = {rate: missed(train(filters, level, rate, search_epochs), valid) for rate in rates}
-        rate = min(left, key=left.get)
-        return train(filters, level, rate, epochs), rate
+        tried = {rate: train(filters, level, rate, search_epochs) for rate in rates}
+        rate = min(rates, key=lambda one: missed(tried[one], seen(level).valid))
+        chosen = train(filters, level, rate, epochs)
+        seconds = sum(each.seconds for each in (chosen, *tried.values()))
+        return replace(chosen, seconds=seconds), rate
 
     for case in table:
         if case.filters == "plain":
@@ -213,6 +219,7 @@ def dilated_cnn(
         tried = FILTERS if case.filters == "chosen" else (case.filters,)
         models = [trained(name, case.noise) for name in tried]
         fitted, rate = min(models, key=lambda one: missed(one[0], flux.valid))
+        fitted = replace(fitted, seconds=sum(one.seconds for one, _ in models))
         reach = fitted.estimator.receptive_field
         case.record(scored(fitted, flux.test), receptive_field=reach, learning_rate=rate)
     return table
