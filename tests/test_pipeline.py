@@ -142,6 +142,12 @@ def test_stage_is_the_default_one_until_something_it_depends_on_differs():
     assert own(**{"survey.test": "70"}) == survey
 
 
+def test_the_remote_in_the_repository_is_small():
+    """Library, teachers and results; `dvc gc --workspace --cloud` drops what was replaced."""
+    files = [path for path in (ROOT / ".dvcremote").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 15e6
+
+
 def test_root_is_found_from_below_and_its_absence_is_told(tmp_path):
     assert pipeline.project_root(ROOT / "src" / "stargrav") == ROOT
     with pytest.raises(InputError, match="MLproject"):

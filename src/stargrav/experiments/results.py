@@ -3,7 +3,8 @@
     metrics.json         claim, criteria, verdict, metrics with 95 % intervals, sizes
     table.csv            one row per case
     history.csv          training curves, one row per case and epoch (where a network was trained)
-    predictions.parquet  truth and prediction, one row per case and star
+    predictions.parquet  what was predicted, one row per case and star, to 1e-4 of its value
+    stars.parquet        the stars of these rows: labels, magnitude, SNR
     spectra.parquet      a few spectra, one row per case and pixel (where there are any to show)
     trials.csv           settings that were tried, one row per case and trial (where they were)
     best.yaml            the best of them, as an overlay for params.yaml
@@ -39,10 +40,14 @@ from stargrav.experiments.spec import (
     verdict,
 )
 from stargrav.experiments.table import Case, Table
+from stargrav.labels import LABELS
 from stargrav.metrics.estimate import Estimate
 
 DIGITS = 6
 SECONDS = "seconds.csv"
+PREDICTIONS, STARS = "predictions.parquet", "stars.parquet"
+OF_STARS = (*LABELS, "mag", "snr")  # columns; others are of a case, too
+DROPPED = 11  # bits of the 23 of a float's fraction
 FIGURES = "figures"
 
 
@@ -87,9 +92,17 @@ class Result:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """predictions.parquet: case, target, truth, prediction and columns of the star."""
-        path = self.folder / "predictions.parquet"
-        return pd.read_parquet(path) if path.is_file() else pd.DataFrame({"case": []})
+        """predictions.parquet: case, target, truth, prediction and columns of the star, from
+        stars.parquet; empty if nothing was predicted."""
+        if not (self.folder / PREDICTIONS).is_file():
+            return pd.DataFrame({"case": []})
+        frame, stars = (pd.read_parquet(self.folder / name) for name in (PREDICTIONS, STARS))
+        rows = frame.pop("star").to_numpy()
+        if "truth" not in frame:
+            frame.insert(2, "truth", _labels(stars.iloc[rows], frame["target"]))
+        for place, name in enumerate(stars, start=4):
+            frame.insert(place, name, stars[name].to_numpy()[rows])
+        return frame
 
     @cached_property
     def spectra(self) -> pd.DataFrame:
@@ -171,7 +184,9 @@ def write(
     rows = pd.DataFrame([_row(case) for case in table.cases])
     rows.to_csv(folder / "table.csv", index=False, float_format=f"%.{DIGITS}g")
     _write_history(folder / "history.csv", table)
-    _write_predictions(folder / "predictions.parquet", table)
+    frames = [_predicted(case) for case in table.cases if case.score.prediction is not None]
+    if frames:
+        write_predictions(folder, pd.concat(frames, ignore_index=True))
     _write_spectra(folder / "spectra.parquet", table)
     _write_search(folder, table)
     noted = pd.DataFrame([{"case": case.key, "seconds": case.seconds} for case in table.cases])
@@ -224,20 +239,51 @@ def _write_history(path: Path, table: Table) -> None:
         history.to_csv(path, index=False, float_format=f"%.{DIGITS}g")
 
 
-def _write_predictions(path: Path, table: Table) -> None:
-    frames = []
-    for case in table.cases:
-        found = case.score.prediction
-        if found is not None:
-            columns = {"truth": found.truth, "prediction": found.value, **found.stars}
-            frame = pd.DataFrame({name: np.float32(values) for name, values in columns.items()})
-            frame.insert(0, "case", case.key)
-            frame.insert(1, "target", found.target)
-            frames.append(frame)
-    if frames:
-        predictions = pd.concat(frames, ignore_index=True)
-        predictions = predictions.astype({"case": "category", "target": "category"})
-        _write_parquet(path, predictions)
+def write_predictions(folder: Path, frame: pd.DataFrame) -> None:
+    """Store predictions of stars, and the stars once, in the order of their labels.
+
+    Experiments about the same stars have the same stars.parquet, which DVC keeps once.
+
+    Args:
+        folder: of the result.
+        frame: as `Result.predictions`; numbers are float32.
+    """
+    names = [name for name in OF_STARS if name in frame]
+    stars, rows = np.unique(frame[names].to_numpy(np.float32), axis=0, return_inverse=True)
+    stars = pd.DataFrame(stars, columns=names)
+    told = frame.drop(columns=names).astype({"case": "category", "target": "category"})
+    told.insert(2, "star", rows.ravel().astype(np.int32))
+    if np.array_equal(_labels(frame[names], frame["target"]), frame["truth"]):
+        told = told.drop(columns="truth")
+    numbers = told.select_dtypes(np.float32).columns.difference(["truth"])
+    told[numbers] = told[numbers].apply(_rounded)
+    _write_parquet(folder / PREDICTIONS, told)
+    _write_parquet(folder / STARS, stars)
+
+
+def _predicted(case: Case) -> pd.DataFrame:
+    """One row per star: case, target, truth, prediction and what is known of the star."""
+    found = case.score.prediction
+    columns = {"truth": found.truth, "prediction": found.value, **found.stars}
+    frame = pd.DataFrame({name: np.float32(values) for name, values in columns.items()})
+    frame.insert(0, "case", case.key)
+    frame.insert(1, "target", found.target)
+    return frame
+
+
+def _labels(stars: pd.DataFrame, targets: pd.Series) -> np.ndarray:
+    """The label (n,) of each star that its target names; NaN where stars do not tell it."""
+    wanted, found = targets.to_numpy(), np.full(len(stars), np.nan, dtype=np.float32)
+    for name in set(wanted) & set(stars):
+        rows = wanted == name
+        found[rows] = stars[name].to_numpy()[rows]
+    return found
+
+
+def _rounded(values: pd.Series) -> np.ndarray:
+    """The nearest float32 whose last `DROPPED` bits are zero: to 1.3e-4 of its value."""
+    bits = values.to_numpy(np.float32).view(np.int32)
+    return ((bits + (1 << (DROPPED - 1))) & -(1 << DROPPED)).view(np.float32)
 
 
 def _write_spectra(path: Path, table: Table) -> None:
