@@ -105,7 +105,7 @@ def test_modules_are_short_and_say_what_they_are(path):
     assert code <= LONGEST_MODULE, "a noun of its own is hidden in it"
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/*.py")), ids=relative)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("experiments/**/*.py")), ids=relative)
 def test_functions_of_experiments_are_short(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef):

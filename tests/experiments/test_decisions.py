@@ -27,6 +27,7 @@ from stargrav.experiments.evidence import (
     spanned,
 )
 from stargrav.experiments.flow import flow
+from stargrav.experiments.results import write_predictions
 from stargrav.experiments.rules import Finding, Leaf, Node, Origin, Proposition, Tree
 from stargrav.experiments.spec import (
     FAIL,
@@ -77,7 +78,7 @@ def stored(tmp_path, monkeypatch):
         summary |= {"conditions": {"profile": profile, "parameters": {}, "seed": 3}, "axes": []}
         (folder / "metrics.json").write_text(json.dumps(summary))
         if predictions is not None:
-            predictions.to_parquet(folder / "predictions.parquet")
+            write_predictions(folder, predictions)
         return Evidence(tmp_path)
 
     return store
@@ -163,7 +164,8 @@ def test_resamples_are_drawn_again_from_stored_predictions(stored):
     found = only(evidence.find(GAIN))
     expected = scores["r2[a]"] - scores["r2[b]"]
     assert [found.found["low"], found.found["high"]] == pytest.approx(
-        expected.interval(), abs=1e-5
+        expected.interval(),
+        abs=5e-4,  # predictions are rounded where they are stored
     )
     assert found.paired and found.state == PASS
     assert spanned(GAIN.criterion, metrics)["low"] < 0  # could not have told

@@ -105,6 +105,12 @@ class Result:
         return frame
 
     @cached_property
+    def served(self) -> pd.DataFrame:
+        """Predictions of the served case, or else of the first."""
+        case = self.summary["serves"] or self.predictions["case"].iloc[0]
+        return self.predictions[self.predictions["case"] == case]
+
+    @cached_property
     def spectra(self) -> pd.DataFrame:
         """spectra.parquet: case, wave [A] and flux by name; empty if there are none."""
         path = self.folder / "spectra.parquet"

@@ -305,10 +305,6 @@ def _log(
             mlflow.log_artifact(str(path), "result")
     for path in result.figures:
         mlflow.log_artifact(str(path), "figures")
-    if result.seconds and "sizes" in experiment.figures:
-        with tempfile.TemporaryDirectory() as folder:
-            figures.draw_times(result, Path(folder) / "seconds.png")
-            mlflow.log_artifacts(folder, "figures")
     if len(result.table) > 1:
         for row in result.table.to_dict("records"):
             _log_case(result, row)

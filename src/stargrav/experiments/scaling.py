@@ -54,7 +54,7 @@ Timed = tuple[Any, float]  # what was made, and the seconds that it took
     ],
     published={"r2[ridge,all]": 0.50, "r2[lightgbm,all]": 0.614, "r2[vit,all]": 0.711},
     needs=NEEDS,
-    figures=("scores", "sizes"),
+    figures=("scores", "times"),
 )
 def scaling(
     sizes: tuple[Count, ...] = SIZES,
