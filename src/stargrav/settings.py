@@ -152,6 +152,7 @@ class Vit(Section):
     clip: Annotated[float, Field(gt=0)] = 1.0
     patience: Positive = 10
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    again: Annotated[int, Field(ge=0, le=20)] = 3  # trainings with other seeds
 
     @model_validator(mode="after")
     def _heads(self) -> Vit:

@@ -70,7 +70,9 @@ def inputs(tmp_path_factory):
     shutil.copytree(folders["limits"], folders["survey_limits"])
     snr = {name: each.stars["snr"].to_numpy() for name, each in splits.items()}
     (folders["survey"] / protocol.FILE).write_text(json.dumps(protocol.written(snr)))
-    small = Vit(patch=16, width=16, depth=1, heads=2, spectra=200, epochs=1, batch_size=64)
+    small = Vit(
+        patch=16, width=16, depth=1, heads=2, spectra=200, epochs=1, batch_size=64, again=2
+    )
     vit.write(folders["vit"], splits, small)
     narrow = {"channels": (8, 16), "stride": 4, "heads": 2, "axes": 6, "prediction": "residual"}
     baseline = Dncnn(dilations=(1, 1, 1), channels=4)

@@ -122,7 +122,7 @@ def test_names_are_those_of_the_programme():
     numbered = [f"{letter}{n}" for letter in "HQR" for n in range(1, 7)]
     numbered.insert(numbered.index("Q1"), "Q")  # the project's own
     towers = [f"T{n}" for n in range(1, 11)]
-    variants = [*("W1", "W2"), *(f"V{n}" for n in range(1, 14))]
+    variants = [*("W1", "W2", "W3"), *(f"V{n}" for n in range(1, 14))]
     points = ["D1", "D2", "D3"]  # D4 is drawn from the variants
     assert names == [*(p.name for p in STAGES), *numbered, *towers, *variants, *points]
     assert [p.name for p in STAGES] == [f"Stage {n}" for n in ("1", "1b", "2", "3", "4")]

@@ -64,7 +64,7 @@ def test_each_size_is_fitted_as_if_alone(measured, held):
 
 def test_more_components_than_pixels_are_left_out(measured):
     models = {case.labels["model"] for case in measured.cases}
-    assert models == {"ridge", "pca4", "pca12", "lightgbm", "vit"}
+    assert models == {"ridge", "pca4", "pca12", "lightgbm", "vit", "plain"}
 
 
 def test_what_more_stars_add_counts_from_the_smallest_sample(measured):

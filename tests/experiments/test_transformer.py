@@ -14,8 +14,10 @@ from stargrav.experiments.transformer import (
     base,
     compared,
     plain,
+    retrained,
     score,
     sensitivity,
+    snr_parts,
     taken,
     variant,
 )
@@ -104,10 +106,36 @@ def test_further_labels_and_spreads_are_measured(at_work):
     judged = variant(labels=("log_g", "T_eff"), answer="gaussian")
     metrics = score(judged.model, judged.test).metrics
     assert {"outliers", "bias", "pull_spread", "r2_T_eff", "mae_T_eff"} <= metrics.keys()
+    thirds = [metrics[f"pull_spread_snr_{n}"].value ** 2 for n in (1, 2, 3)]
+    stars = [len(rows) for rows in snr_parts(judged.test.stars["snr"], 3)]
+    whole = np.average(thirds, weights=stars)
+    assert metrics["pull_spread"].value ** 2 == pytest.approx(whole)
     truth = np.asarray(judged.test.stars["T_eff"])
     told = judged.model.estimator.told(np.array(judged.test.features[0]))[0][:, 1]
     expected = 1 - ((told - truth) ** 2).sum() / ((truth - truth.mean()) ** 2).sum()
     assert metrics["r2_T_eff"].value == pytest.approx(expected)
+
+
+def test_intervals_of_transformers_contain_what_another_seed_changes(at_work):
+    """As much of it as the base's own trainings differ by, and none of the plain network's."""
+    again = retrained()
+    assert len(again.models) == 3
+    reached = [score(one, base().test).metrics["r2"].value for one in again.models]
+    assert len(set(reached)) == 3
+    table = compared({"base": base, "same": base})
+    found = {case.key: case.score.metrics for case in table.cases}
+    judged = base()
+    alone = score(judged.model, judged.test).metrics["r2"]
+    wide = found["base,all"]["r2"]
+    assert wide.value == alone.value
+    added = np.var(wide.draws - alone.draws)
+    assert np.sqrt(added) > 0.7 * np.std(reached, ddof=1)
+    low, high = found["same,all"]["gain"].interval()
+    assert low < 0 < high
+    again.widen(score(judged.model, judged.test), "base", "all", judged.test)
+    assert again.scatter("all")["scatter"].value == pytest.approx(np.std(reached, ddof=1))
+    plain_alone = score(plain().model, plain().test).metrics["r2"]
+    np.testing.assert_array_equal(found["plain,all"]["r2"].draws, plain_alone.draws)
 
 
 @pytest.mark.parametrize("name", GAINS)

@@ -19,6 +19,7 @@ WINDOWS_SUFFICE = Finding("sensitive_windows", at_least("r2[chosen,all] - r2[ful
 LOWER_ERROR = Finding("multitask", more_than("mae[one,all] - mae[three,all]", 0.0))
 LOWER_BIAS = Finding("multitask", more_than("bias[one,all] - bias[three,all]", 0.0))
 BEATS_PLAIN = Finding("low_noise_protocol", more_than("r2[all,vit] - r2[all,plain]", 0.0))
+AT_THE_LIMIT = Finding("low_noise_protocol", at_least("efficiency[all,vit]", 0.95))
 BEATS_PLAIN_LOW = Finding("low_noise_protocol", more_than("r2[low,vit] - r2[low,plain]", 0.0))
 
 DECISION_POINTS = (
@@ -44,16 +45,16 @@ GAINS = {  # experiment -> gain over the base in R2(log g) of all test stars
     "error_input": "r2[chosen,all] - r2[flux,all]",
     "normalization": "r2[chosen,all] - r2[median,all]",
     "sensitive_windows": "r2[chosen,all] - r2[full,all]",
-    "multitask": "r2[three,all] - r2[one,all]",
+    "multitask": "gain[three,all]",
     "masked_pretraining": "r2[pretrained,all] - r2[longer,all]",
     "denoising_pretraining": "r2[denoised,all] - r2[noisy,all]",
     "multiscale_tokens": "r2[both,all] - r2[base,all]",
     "wavelength_encoding": "r2[chosen,all] - r2[learned,all]",
-    "heteroscedastic": "r2[gaussian,all] - r2[point,all]",
+    "heteroscedastic": "gain[gaussian,all]",
     "error_masking": "r2[chosen,all] - r2[none,all]",
     "derivative_channel": "r2[chosen,all] - r2[flux,all]",
     "window_attention": "r2[leaning,all] - r2[even,all]",
-    "ordinal": "r2[ordinal,all] - r2[point,all]",
+    "ordinal": "gain[ordinal,all]",
 }
 DIRECTIONS = tuple(
     Proposition(f"V{number}", f"Does {name} gain?", (Finding(name, more_than(gain, 0.0)),))
@@ -64,6 +65,7 @@ WORTH = (
         "W1", "Does the transformer beat the plain network that saw as much?", (BEATS_PLAIN,)
     ),
     Proposition("W2", "Does it at low noise?", (BEATS_PLAIN_LOW,)),
+    Proposition("W3", "Does it read .95 of what the flux can tell?", (AT_THE_LIMIT,)),
 )
 
 

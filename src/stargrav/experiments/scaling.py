@@ -4,7 +4,8 @@ The pixels of the training stars are never held: they are read, and get their no
 time. Ridge regression, on pixels or on their principal components, follows from sums over stars;
 those of a larger sample are those of the smaller one and of the rest, so that one pass serves all
 sizes. LightGBM keeps one byte per pixel. With a Dask scheduler its workers do both. The
-transformer is trained anew for each size, as its variants are.
+transformer and the plain network are trained anew for each size, and see as many spectra of many
+stars as of few.
 """
 
 from __future__ import annotations
@@ -25,7 +26,15 @@ from stargrav.experiments.inputs import Part
 from stargrav.experiments.spec import Count, Rate, at_most, experiment, more_than
 from stargrav.experiments.steps import Fitted, current, over, score, spectra, training_sizes
 from stargrav.experiments.table import Table
-from stargrav.experiments.transformer import NEEDS, variant
+from stargrav.experiments.transformer import (
+    NEEDS,
+    Judged,
+    beats_plain,
+    epochs_of,
+    plain,
+    retrained,
+    variant,
+)
 from stargrav.inference.draws import StreamedPixels
 from stargrav.metrics.estimate import Estimate
 from stargrav.models import ridge, trees
@@ -51,6 +60,7 @@ Timed = tuple[Any, float]  # what was made, and the seconds that it took
         more_than("gain[lightgbm,all]", 0.0),
         at_most("saturation[ridge,all]", 0.5),
         at_most("saturation[lightgbm,all]", 0.5),
+        beats_plain("vit"),
     ],
     published={"r2[ridge,all]": 0.50, "r2[lightgbm,all]": 0.614, "r2[vit,all]": 0.711},
     needs=NEEDS,
@@ -65,9 +75,10 @@ def scaling(
     share: Share = 1.0,
     scheduler: str | None = None,
 ) -> Table:
-    """Ridge, ridge on components, LightGBM and the transformer by the number of training stars.
+    """Ridge, ridge on components, LightGBM and networks by the number of training stars.
 
-    The transformer sees each star equally often, so that fewer stars are also fewer steps.
+    The transformer (`vit`) and the plain network see as many spectra whatever the number of stars,
+    those of the base: fewer stars are seen more often, in other noise.
 
     `left` is the R2 that the largest sample adds, `gain` what it adds to the smallest one,
     `saturation` the share of its stars that comes within .01 of it, `enough` their number. Seconds
@@ -93,10 +104,13 @@ def scaling(
     for (model, size), (one, _) in fitted.items():
         columns = {"n_train": len(samples[size]), "draws": 1}
         found[model, size] = score(Fitted(one, TARGET, test.readout, columns), test)
-    for size, sample in samples.items():
-        fitted["vit", size] = _timed(variant, stars=len(sample))
+    for model, size, judged in _networks(samples):
+        fitted[model, size] = judged, judged.model.seconds
+        found[model, size] = replace(score(judged.model, judged.test), history=())
+    again = retrained()
+    for size in samples:
         judged, _ = fitted["vit", size]
-        found["vit", size] = replace(score(judged.model, judged.test), history=())
+        found["vit", size] = again.widen(found["vit", size], f"vit,{size}", "all", judged.test)
     table = over(model=dict.fromkeys(model for model, _ in found), size=samples)
     for case in table:
         model, size = case.labels.values()
@@ -107,6 +121,14 @@ def scaling(
         reached = found[model, size].also(**added, saturation=enough / max(curve))
         case.record(reached, seconds=fitted[model, size][1], enough=round(enough.value))
     return table
+
+
+def _networks(samples: Mapping[str, Part]) -> Iterator[tuple[str, str, Judged]]:
+    """Transformer and plain network of each size."""
+    for size, sample in samples.items():
+        yield "vit", size, variant(stars=len(sample), epochs=epochs_of(len(sample)))
+    for size, sample in samples.items():
+        yield "plain", size, plain(len(sample))
 
 
 def saturation(curve: Mapping[int, Estimate]) -> Estimate:

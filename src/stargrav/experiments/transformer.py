@@ -3,14 +3,17 @@
 All see the same stars as often, with noise drawn anew, and are judged by the same test stars: all
 of them, and those of low noise as the survey's protocol says. Beside them stands the plain network
 on whitened components (`families.plain_mlp`), which has seen as many spectra: what does not beat
-it is not worth having.
+it is not worth having. Each variant is trained once; its intervals contain what another seed would
+have changed, as far as the base, which has been trained with several, can tell.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +28,10 @@ from stargrav.experiments.spec import Criterion, more_than
 from stargrav.experiments.steps import Fitted, current, fit, over, spectra
 from stargrav.experiments.table import Score, Table
 from stargrav.metrics.calibration import pull_spread, pulls
-from stargrav.metrics.estimate import bootstrap
+from stargrav.metrics.estimate import Estimate, bootstrap
 from stargrav.metrics.regression import mae, map_bias, map_cells, outlier_rate, r2
-from stargrav.models.spectral import SpectralViT
+from stargrav.metrics.repeats import widened
+from stargrav.models.spectral import AGAIN, SpectralViT
 
 NEEDS = ("survey", "survey_limits", "vit")
 THREE = ("log_g", "T_eff", "M_H")
@@ -53,6 +57,51 @@ class Judged:
 Maker = Callable[[], Judged]
 
 
+@dataclass(frozen=True, eq=False)
+class Retrained:
+    """The base as several seeds have trained it.
+
+    Args:
+        models: the base first.
+        values: test set and statistic -> what each of them reaches; filled when asked for.
+    """
+
+    models: Sequence[Fitted]
+    values: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    def widen(self, found: Score, model: str, stars: str, seen: Part) -> Score:
+        """A transformer's score, its intervals widened by the scatter of the base's trainings.
+
+        What the base does not tell, such as labels other than log g, stays as it is. Networks that
+        learn more slowly than the base scatter more than it does.
+
+        Args:
+            found: of the transformer.
+            model: its name.
+            stars: name of the test stars.
+            seen: these, as the base sees them.
+        """
+        if stars not in self.values:
+            each = [score(one, seen).metrics for one in self.models]
+            names = set.intersection(*(set(metrics) for metrics in each))
+            self.values[stars] = {n: np.array([m[n].value for m in each]) for n in names}
+        scatter, seed = self.values[stars], current().seed
+        metrics = {
+            name: widened(one, scatter[name], seed, f"{model},{stars}: {name}")
+            if name in scatter
+            else one
+            for name, one in found.metrics.items()
+        }
+        return replace(found, metrics=metrics)
+
+    def scatter(self, stars: str) -> dict[str, Estimate]:
+        """Standard deviation of R2 of test stars that `widen` was asked for; empty if only one
+        seed has trained the base."""
+        if len(self.models) < 2:
+            return {}
+        return {"scatter": Estimate.exact(np.std(self.values[stars]["r2"], ddof=1))}
+
+
 def settings() -> tuple[dict[str, Any], dict[str, Any]]:
     """Sizes of the base transformer but for its inputs, and how it was trained."""
     config = models.read_config(current().inputs.folder("vit"))
@@ -69,10 +118,21 @@ def seen(error: str | None = None, stars: int | None = None) -> Parts:
 
 def base() -> Judged:
     """The transformer that variants differ from, as its stage has trained it."""
+    parts = seen()
+    return Judged(_stored(current().inputs.folder("vit"), parts), parts.test)
+
+
+def retrained() -> Retrained:
+    """The base with its own and with other seeds."""
     folder, parts = current().inputs.folder("vit"), seen()
+    again = sorted(path for path in folder.glob(f"{AGAIN}*") if path.is_dir())
+    return Retrained([_stored(one, parts) for one in (folder, *again)])
+
+
+def _stored(folder: Path, parts: Parts) -> Fitted:
     history = pd.read_csv(folder / "history.csv").to_dict("records")
     columns = {"n_train": len(parts.train), "draws": 1}
-    return Judged(Fitted(models.load(folder), "log_g", READOUT, columns, history), parts.test)
+    return Fitted(models.load(folder), "log_g", READOUT, columns, history)
 
 
 def variant(
@@ -113,8 +173,10 @@ def variant(
     batches = found.inputs.fresh_spectra(parts.train, training["batch_size"], place)
     truth = np.column_stack([parts.valid.stars[label] for label in labels])
     before = None
-    if hidden is not None:
-        before = hidden, replace(plan, epochs=pretraining_epochs, monitor="valid_loss")
+    if hidden is not None:  # of other noise than the training's
+        other = {"epochs": pretraining_epochs, "monitor": "valid_loss", "seed": found.seed + 1}
+        before = hidden, replace(plan, **other)
+    started = time.perf_counter()
     network, history = train_spectral(
         sizes,
         batches,
@@ -127,17 +189,28 @@ def variant(
         folder=found.training_folder(),
         identity={**found.hashes, "error": error},
     )
+    took = time.perf_counter() - started
     history = history.drop(columns="seconds").to_dict("records")
     columns = {"n_train": len(parts.train), "draws": 1}
-    return Judged(Fitted(network, "log_g", READOUT, columns, history), parts.test)
+    return Judged(Fitted(network, "log_g", READOUT, columns, history, took), parts.test)
 
 
-def plain() -> Judged:
-    """The plain network on whitened components, which sees as many spectra as the base."""
+def epochs_of(stars: int) -> int:
+    """How often a network sees so many stars that has seen as many spectra as the base."""
     training = settings()[1]
-    stars = len(spectra(stars=training["spectra"]).train)
+    shown = training["epochs"] * len(spectra(stars=training["spectra"]).train)
+    return max(1, round(shown / stars))
+
+
+def plain(stars: int | None = None) -> Judged:
+    """The plain network on whitened components, which sees as many spectra as the base.
+
+    Args:
+        stars: that it is trained on, of which `MOST` are taken at most; those of the base if None.
+    """
+    stars = len(spectra(stars=stars or settings()[1]["spectra"]).train)
     parts = whitened(COMPONENTS, 1.0, min(stars, MOST), twins=True)
-    epochs = max(1, round(training["epochs"] * stars / len(parts.train)))
+    epochs = epochs_of(len(parts.train))
     model = plain_mlp(parts.train, epochs, epochs)
     return Judged(fit(model, parts.train, parts.valid), parts.test)
 
@@ -151,6 +224,8 @@ def beats_plain(model: str) -> Criterion:
 def compared(makers: Mapping[str, Maker], choose: Sequence[str] = ()) -> Table:
     """Models side by side, the plain network last, on all test stars and on those of low noise.
 
+    `gain` is R2 less that of the first.
+
     Args:
         makers: name -> what trains or loads the model.
         choose: variants of which the one that does best on valid stars is shown again as
@@ -160,6 +235,7 @@ def compared(makers: Mapping[str, Maker], choose: Sequence[str] = ()) -> Table:
     models = {**makers, **chosen, "plain": plain}
     table = over(model=models, stars=test_sets())
     made = lru_cache(maxsize=1)(lambda maker: maker())
+    again, whole = retrained(), seen().test
     told: dict[tuple[str, str], Score] = {}
     reached: dict[str, float] = {}
     for case in table:
@@ -170,6 +246,10 @@ def compared(makers: Mapping[str, Maker], choose: Sequence[str] = ()) -> Table:
             continue
         judged = made(case.model)
         found = score(judged.model, taken(judged.test, case.stars))
+        if isinstance(judged.model.estimator, SpectralViT):
+            found = again.widen(found, name, case.stars, taken(whole, case.stars))
+        first = told.get((next(iter(models)), case.stars), found)
+        found = found.also(gain=found.metrics["r2"] - first.metrics["r2"])
         reached[name] = max(row["valid_r2"] for row in judged.model.history)
         told[name, case.stars] = replace(found, history=())
         case.record(found if case.stars == "all" else told[name, case.stars])
@@ -193,8 +273,9 @@ def taken(test: Part, stars: str) -> Part:
 def score(model: Fitted, part: Part) -> Score:
     """What `steps.score` measures of log g, with outliers and the bias over T_eff and M_H.
 
-    A transformer that knows its spread is also measured by its pulls, one that tells further
-    labels by R2, MAE and bias of each (`r2_T_eff`).
+    A transformer that knows its spread is also measured by its pulls, of all stars and of thirds
+    by SNR (`pull_spread_snr_1` of the least), one that tells further labels by R2, MAE and bias of
+    each (`r2_T_eff`).
     """
     found, seed = scored(model, part), current().seed
     told = found.prediction
@@ -208,12 +289,22 @@ def score(model: Fitted, part: Part) -> Score:
         if spread is not None:
             squares = pulls(told.truth, values[:, 0], spread[:, 0]) ** 2
             metrics["pull_spread"] = bootstrap(pull_spread, squares, seed=seed)
+            for third, rows in enumerate(snr_parts(told.stars["snr"], 3), start=1):
+                metrics[f"pull_spread_snr_{third}"] = bootstrap(
+                    pull_spread, squares[rows], seed=seed
+                )
         for label, value in zip(model.estimator.labels[1:], values.T[1:], strict=True):
             pair = np.asarray(part.stars[label], dtype=float), value
             metrics[f"r2_{label}"] = bootstrap(r2, *pair, seed=seed)
             metrics[f"mae_{label}"] = bootstrap(mae, *pair, seed=seed)
             metrics[f"bias_{label}"] = bootstrap(map_bias, *pair, cells, seed=seed)
     return found.also(**metrics)
+
+
+def snr_parts(snr: np.ndarray, parts: int) -> list[np.ndarray]:
+    """Rows of stars in so many parts of as many stars each, that of the least SNR first."""
+    order = np.argsort(snr, kind="stable")
+    return [np.sort(rows) for rows in np.array_split(order, parts)]
 
 
 def varying() -> tuple[str, ...]:

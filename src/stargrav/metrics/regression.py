@@ -80,7 +80,9 @@ def map_bias(
 ) -> np.ndarray:
     """Root mean square, over cells of a map, of the mean error of the stars in a cell.
 
-    Chance alone gives about the RMSE over the root of the stars in a cell.
+    Its square is the mean product of the errors of two different stars of a cell, so that chance
+    adds nothing to it: the square of a mean would contain the scatter of the stars over their
+    number. Copies of one star in a resample are no two stars. Where chance makes it negative, 0.
 
     Args:
         truth: (n,) true label.
@@ -90,9 +92,12 @@ def map_bias(
     """
     weights = np.ones(len(truth)) if weights is None else weights
     inside = (cell[:, None] == np.unique(cell)).astype(float)  # (n, cells)
+    error = (prediction - truth)[:, None]
     stars = weights @ inside
-    means = weights @ (inside * (prediction - truth)[:, None]) / np.maximum(stars, 1.0)
-    return np.sqrt((stars * means**2).sum(axis=-1) / stars.sum(axis=-1))
+    pairs = stars**2 - weights**2 @ inside
+    products = (weights @ (inside * error)) ** 2 - weights**2 @ (inside * error**2)
+    square = stars * products / np.where(pairs > 0, pairs, np.inf)
+    return np.sqrt(np.maximum(square.sum(axis=-1), 0.0) / stars.sum(axis=-1))
 
 
 def map_cells(x: np.ndarray, y: np.ndarray, parts: int = 4) -> np.ndarray:

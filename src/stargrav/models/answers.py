@@ -3,9 +3,9 @@
 An answer reads labels from the numbers that a network ends in, and says how far they are from the
 truth. It works on labels that are standardised by those of the training stars.
 
-    Point      the labels. Of several labels the mean square errors are weighed equally by
-               minimising the sum of their logarithms, which is the weighing by homoscedastic
-               uncertainty (Kendall et al. 2018, arXiv:1705.07115) at its optimum;
+    Point      the labels. Of several labels the sum of the rms errors is minimised: the gradients
+               of all labels with respect to what is answered are then equally long (the balance
+               of GradNorm, Chen et al. 2018, arXiv:1711.02257, with alpha = 0, kept at each step);
     Gaussian   mean and log variance of each label, by the likelihood (Nix & Weigend 1994);
     Ordinal    probabilities of bins of one label and an offset within each: cross entropy of the
                bins, and the square error of the mean.
@@ -45,7 +45,7 @@ class Point(nn.Module):
     def loss(self, raw: Tensor, y: Tensor) -> Tensor:
         """Mean loss of a batch with standardised labels (b, labels)."""
         errors = ((raw - y) ** 2).mean(dim=0)
-        return errors[0] if self.labels == 1 else errors.log().mean()
+        return errors[0] if self.labels == 1 else errors.sqrt().mean()
 
 
 class Gaussian(Point):

@@ -18,6 +18,7 @@ from stargrav.models.blindspot import BlindSpotUNet
 from stargrav.models.channels import Channels
 from stargrav.models.vit import ViT
 
+AGAIN = "again_"  # folders, beside a stored network, of what other seeds have made of it
 TOGETHER = 256  # spectra that are answered at once
 
 

@@ -1,12 +1,15 @@
 """Stage `vit`: the transformer that the variants of programme `logg_1m` differ from.
 
 It sees the noisy flux of the survey alone, divided by its median. Its settings and those of its
-training are stored with it: a variant is trained as it was, but for what it changes.
+training are stored with it: a variant is trained as it was, but for what it changes. Beside it lie
+the same transformer as other seeds have trained it (`again_1`, ...), which tell how much of a
+difference is the training's own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from stargrav import models
 from stargrav.data.loader import Clean, NoisySpectra
 from stargrav.data.splits import sampled_rows
 from stargrav.inference.draws import pixels
+from stargrav.models.spectral import AGAIN
 from stargrav.settings import Vit
 from stargrav.spectrum import Spectra
 from stargrav.stages import Work, dataset
@@ -41,7 +45,7 @@ def write(
     accelerator: str = "auto",
     scratch: Path | None = None,
 ) -> None:
-    """Train the transformer.
+    """Train the transformer, and again with other seeds.
 
     Args:
         out: folder to write into.
@@ -68,14 +72,18 @@ def write(
     wave = (float(train.wave[0]), float(train.wave[-1]))
     sizes = {**chosen.model_dump(include=SIZES - {"patch"}), "patches": [chosen.patch]}
     training = chosen.model_dump(exclude=SIZES)
-    network, history = train_spectral(
-        {**sizes, "ends": list(wave)},
-        batches,
-        (seen, truth),
-        plan_of(training, seed, accelerator, "transformer"),
-        learning_rate=chosen.learning_rate,
-        weight_decay=chosen.weight_decay,
-        folder=scratch,
-    )
-    models.save(network, out, **training)
-    history.drop(columns="seconds").to_csv(out / HISTORY, index=False)
+    plan = plan_of(training, seed, accelerator, "transformer")
+    for number in range(chosen.again + 1):
+        name = f"{AGAIN}{number}" if number else ""
+        network, history = train_spectral(
+            {**sizes, "ends": list(wave)},
+            batches,
+            (seen, truth),
+            replace(plan, seed=seed + number, progress=f"transformer {name}".strip()),
+            learning_rate=chosen.learning_rate,
+            weight_decay=chosen.weight_decay,
+            folder=None if scratch is None else scratch / (name or "first"),
+        )
+        (out / name).mkdir(exist_ok=True)
+        models.save(network, out / name, **training)
+        history.drop(columns="seconds").to_csv(out / name / HISTORY, index=False)
