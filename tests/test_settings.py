@@ -35,6 +35,20 @@ def test_profile_overrides_base_and_command_line_overrides_both(params):
     assert (chosen.profile, chosen.teacher.epochs) == ("laptop", 3)
 
 
+def test_a_profile_has_only_sections_that_dvc_sees(params):
+    """What else it said would change what a stage makes without making it again."""
+    path = params(profiles={"quick": {"dataset": {"error": "observed"}}})
+    with pytest.raises(InputError) as caught:
+        settings.load(path)
+    assert caught.value.field == "profiles.quick.dataset"
+
+
+def test_yes_is_no_number(params):
+    for given in ({"seed": True}, {"teacher": {"epochs": True}}):
+        with pytest.raises(InputError, match="true or false"):
+            settings.load(params(**given))
+
+
 def test_an_experiment_has_its_profiles_among_its_parameters(params):
     given = {"alpha": 1.0, "stars": 9, "quick": {"stars": 3}, "full": {"alpha": 2.0}}
     path = params(profile="laptop", experiments={"one": given, "two": {}})

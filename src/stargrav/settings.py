@@ -14,11 +14,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from stargrav.errors import InputError, one_of
 
 PROFILES = ("quick", "laptop", "full")
+PROFILED = (  # sections that a profile may have: those that dvc.yaml names under profiles
+    *("splits", "teacher", "latents", "students", "limits"),
+    *("survey", "vit", "diffusion", "posteriors"),
+)
 
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -36,6 +49,13 @@ class Section(BaseModel):
     """A section of params.yaml: unknown keys are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name].annotation is not bool:
+            raise ValueError("a value that is not true or false")
+        return value
 
 
 class Splits(Section):
@@ -270,6 +290,10 @@ def load(path: Path, overrides: dict[str, str] | None = None) -> Settings:
         if name not in PROFILES:
             raise InputError(path, f"profiles.{name}", "an unknown profile", ", ".join(PROFILES))
         _require_mapping(path, f"profiles.{name}", profiles[name] or {})
+        for section in profiles[name] or {}:
+            if section not in PROFILED:
+                found, allowed = "not of a profile", one_of(str(section), PROFILED)
+                raise InputError(path, f"profiles.{name}.{section}", found, allowed)
     for name in PROFILES:  # a mistake in a profile is told before it is used
         _validate(path, _of_profile(raw, profiles, name), name, profiles.get(name))
     profile = str(overrides.get("profile", raw.get("profile", "laptop")))

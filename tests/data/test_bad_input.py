@@ -2,6 +2,7 @@
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from made_up import NODES, WAVE, spectra
@@ -9,6 +10,7 @@ from made_up import NODES, WAVE, spectra
 from stargrav.data import store, validate
 from stargrav.data.sources import open_source
 from stargrav.errors import InputError
+from stargrav.labels import LABELS
 
 FLUX, ERROR = "dataset/arrays/flux/value", "dataset/arrays/error/value"
 
@@ -54,6 +56,30 @@ def test_pfsspec(foreign, change, parts):
     assert open_source(foreign())  # as it is, it can be used
     found = refusal(foreign(change))
     assert all(part in found for part in parts), found
+
+
+@pytest.mark.parametrize(
+    ("name", "spoiled", "told"),
+    [
+        (store.FLUX, np.nan, ["flux", "row 1", "pixel 3", "nan"]),
+        (store.ERROR, np.nan, ["error", "row 1", "pixel 3", "nan"]),
+        (store.ERROR, -1.0, ["error", "row 1", "pixel 3", "-1"]),
+        (store.FLUX, "another level", ["median", "row 1", "2", "expected 1"]),
+    ],
+)
+def test_a_file_written_here_and_changed_since(tmp_path, name, spoiled, told):
+    wave, stars = np.linspace(7200, 7300, 64), pd.DataFrame({n: [1.0, 2.0, 3.0] for n in LABELS})
+    flux = np.ones((3, 64), dtype=np.float32)
+    path = tmp_path / "own.h5"
+    store.write_spectra(path, wave, [(flux, 0.1 * flux)], stars)
+    assert len(open_source(path)) == 3
+    with h5py.File(path, "a") as file:
+        if spoiled == "another level":
+            file[name][1] = 2 * file[name][1]
+        else:
+            file[name][1, 3] = spoiled
+    message = refusal(path)
+    assert all(part in message for part in told), message
 
 
 def rewrite(path, key, values):

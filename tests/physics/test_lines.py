@@ -120,6 +120,13 @@ Elm Ion       WL_vac(A) Excit(eV) log gf*   Rad.  Stark    Waals factor   Refere
 """
 
 
+VALD_LONG = """ 8540.00000, 8545.00000, 1, 100, 1.0 Wavelength region, lines selected, Vmicro
+                                          Lande factors        Damping parameters   Central
+Spec Ion       WL_air(A)  log gf* E_low(eV) J lo E_up(eV)  J up  lower upper mean Rad. Stark
+'Fe 1',        8543.0000, -2.000,  4.9130,  2.0,  6.3640,  1.0,  1.100,  1.2, 1.3, 8.0,-5.0,-7.5,
+"""
+
+
 def kurucz(wave_nm, log_gf, code, level, other, rad, stark, vdw):
     """One row in the columns of gfall."""
     return (
@@ -184,6 +191,9 @@ def test_formats_agree_on_the_same_line(tmp_path, gas, own):
         ("species,wave_vac,e_low_ev,log_gf\nFe I,8500,1.0,x\n", "line 2, log_gf"),
         ("species,wave_vac,e_low_ev,log_gf\nUuo I,8500,1.0,1.0\n", "line list"),
         (VALD_ALL.replace("0.8480", "abc", 1), "line 4, excitation"),
+        (VALD_ALL.replace("WL_vac(A)", "WL_vac(nm)"), "line 3, columns"),
+        (VALD_ALL.replace("Excit(eV)", "Excit(cm-1)"), "line 3, columns"),
+        (VALD_LONG, "line 3, columns"),
         (KURUCZ.replace("  8.20", "  8.x0", 1), "line 1, columns 81-86"),
         (KURUCZ.replace(" -7.70", " -7,70", 1), "line 1, columns 93-98"),
         (OWN_DAMPING.replace("-7.5", "wide"), "line 2, log_gamma_vdw"),

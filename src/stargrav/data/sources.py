@@ -41,6 +41,7 @@ def open_source(source: str | Path, n_components: int = 60) -> Library | Spectra
     if kind == "pfsspec":
         spectra = store.read_spectra(path)
         validate.overlap(spectra.wave, PFS_MR.blue, PFS_MR.red, path, store.WAVE)
+        store.check(spectra, path)
         return spectra
     if kind == "library":
         library = store.read_library(path)

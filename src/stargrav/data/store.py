@@ -34,6 +34,7 @@ WAVE, FLUX, ERROR, STARS = (
 )
 IN_MEMORY = 4 * 2**30  # bytes of a foreign data set that may be held at once
 _CHUNK = 4096  # spectra checked at a time
+_LEVEL = 1e-3  # by which a median of flux may differ from 1
 _WRITTEN_HERE = "stargrav"  # attribute: the kind of file, checked when it was written
 
 
@@ -286,6 +287,24 @@ def _error_kind(file: h5py.File) -> str:
     return str(file.attrs.get("error", AS_GIVEN)) if known else AS_GIVEN
 
 
+def check(spectra: Spectra, path: Path) -> None:
+    """Refuse spectra of a file written here that are no longer as they were written.
+
+    Raises:
+        InputError: names the first value that is not finite, or error that is not positive, or
+            spectrum whose median is not 1.
+    """
+    for start in range(0, len(spectra), _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        flux, error = np.asarray(spectra.flux[rows]), np.asarray(spectra.error[rows])
+        validate.finite(flux, path, FLUX, start)
+        validate.finite(error, path, ERROR, start)
+        validate.positive(error, path, ERROR, start)
+        level = np.median(flux, axis=1)
+        for row in np.flatnonzero(np.abs(level - 1) > _LEVEL):
+            raise InputError(path, f"median of {FLUX}, row {start + row}", f"{level[row]:g}", "1")
+
+
 def _checked(
     flux: h5py.Dataset, error: h5py.Dataset, path: Path
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -371,6 +390,8 @@ def _open(path: Path) -> Iterator[h5py.File]:
 def _new(path: Path, kind: str, stars: pd.DataFrame | None = None) -> Iterator[h5py.File]:
     """A file under another name that takes its own when it is complete, its table added last."""
     path = Path(path)
+    if path.is_dir():
+        raise InputError(path, "file", "a folder", "the name of a file to be written")
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.part")
     try:

@@ -134,7 +134,11 @@ def _own_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
 
 
 def _vald_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
-    header = next(row for _, row in body if "WL_" in row)
+    """Lines of VALD's short format; the long one has other columns in the same places."""
+    place, header = next((place, row) for place, row in body if "WL_" in row)
+    if not re.search(r"WL_(air|vac)\(A\)\s+Excit\(eV\)\s+(Vmic\s+)?log gf", header):
+        found, expected = " ".join(header.split()), "WL_air(A) or WL_vac(A), Excit(eV), log gf"
+        raise InputError(source, f"line {place}, columns", found, f"the short format: {expected}")
     air = "WL_air" in header
     stellar = "Vmic" in header
     for number, text in body:

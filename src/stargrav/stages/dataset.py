@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from stargrav.data import store
@@ -27,7 +28,10 @@ def build(work: Work, out: Path) -> None:
         InputError: the disk has no room for them.
     """
     missing = [split for split in SPLITS if not (work.scratch / f"{split}.h5").exists()]
-    _require_room(work, missing)
+    source = open_source(work.source)
+    _require_room(work, source, missing)
+    if isinstance(source, Library):
+        print(_resolved(work.source, source.resolution), file=sys.stderr)
     work.scratch.mkdir(parents=True, exist_ok=True)
     for split in missing:
         write(work, split, work.scratch / f"{split}.h5")
@@ -62,8 +66,13 @@ def write(work: Work, split: str, out: Path, limit: int | None = None) -> None:
     store.write_spectra(out, source.wave, batches, stars, {"error": source.error_kind})
 
 
-def _require_room(work: Work, missing: list[str]) -> None:
-    source = open_source(work.source)
+def _resolved(source: object, resolution: float) -> str:
+    """What is seen of a source's resolution, which of a grid may follow from its points alone."""
+    pfs = PFS_MR.resolution
+    return f"{source}: resolution {resolution:g}, seen at {min(resolution, pfs):g} (PFS: {pfs:g})"
+
+
+def _require_room(work: Work, source: Library | Spectra, missing: list[str]) -> None:
     wave = source.wave
     if isinstance(source, Library):
         wave = PFS_MR.cut(float(wave[0]), float(wave[-1])).wave
