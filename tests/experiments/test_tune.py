@@ -208,13 +208,27 @@ def test_what_is_given_up_is_not_trained_to_its_end():
     plan = Plan(epochs=50, monitor="valid_r2", accelerator="cpu")
     for objective, steps in (
         (HeadObjective(*parts, plan, batch_size=32), [1, 2]),
-        (TreesObjective(*parts, rounds=50, seed=1), [5, 10]),
+        (TreesObjective(*parts, rounds=50, seed=1), [1, 2]),
     ):
         study = optuna.create_study(direction="maximize", pruner=Hopeless())
         study.optimize(objective, n_trials=1)
         (trial,) = study.trials
         assert trial.state.name == "PRUNED" and list(trial.intermediate_values) == steps
         assert max(trial.intermediate_values.values()) < 1
+
+
+def test_trees_are_compared_where_they_have_learnt_as_much():
+    """By rate times rounds: a tenth of the rate, ten times the rounds."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, 4)).astype(np.float32)
+    parts = (x[:60], x[:60, 0]), (x[60:], x[60:, 0])
+    study = optuna.create_study(direction="maximize")
+    for rate, count in ((0.3, 20), (0.03, 200)):
+        study.enqueue_trial(UNTUNED_TREES | {"learning_rate": rate, "trees": count})
+    study.optimize(TreesObjective(*parts, rounds=200, seed=1), n_trials=2)
+    fast, slow = (trial.intermediate_values for trial in study.trials)
+    assert list(fast) == list(slow) == list(range(1, 13))
+    assert fast[12] == pytest.approx(slow[12], abs=0.1)
 
 
 def test_objectives_reach_what_they_report():

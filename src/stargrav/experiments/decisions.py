@@ -45,6 +45,10 @@ STUDENT_OVER_FLUX = Finding("student_probe", at_least("r2[student,ridge] - r2[fl
 ERROR_MISSING = Finding("student_plus")
 JOINT_GAINS = Finding("student_joint", more_than("r2[chosen] - r2[0]", 0.0))
 END_TO_END = Finding("student_vs_flux")
+CHOSEN_OVER_FLUX = Finding(
+    "student_vs_flux", at_least("r2[chosen] - max(r2[flux], r2[denoised])", 0.0)
+)
+TEACHER_ADDS = Finding("student_vs_flux", more_than("r2[chosen] - r2[labels]", 0.0))
 LATENT_OVER_FLUX = Finding("latent_vs_flux", more_than("r2[latent] - r2[flux]", 0.0))
 LAYERS_OVER_FLUX = Finding("latent_vs_flux", more_than("r2[all_layers] - r2[flux]", 0.0))
 SAME_INPUT_OVER_FLUX = Finding("latent_vs_flux", more_than("r2[latent_no_error] - r2[flux]", 0.0))
@@ -262,7 +266,21 @@ STUDENT = Tree(
             "Stage 3: is it end to end no worse than the best flux baseline?",
             (END_TO_END,),
             passed="shift",
+            failed="chosen",
+        ),
+        "chosen": Node(
+            "Is the student of latent and log g, where it is the better one?",
+            (CHOSEN_OVER_FLUX,),
+            passed="labels",
             failed=Leaf("Flux itself is the better place: no student is needed"),
+            unclear="labels",
+        ),
+        "labels": Node(
+            "Does it read more than the same network, taught log g alone?",
+            (TEACHER_ADDS,),
+            passed="shift",
+            failed=Leaf("The network, taught log g alone, does as well: no teacher is needed"),
+            unclear=Leaf("The network, taught log g alone, does as well: no teacher is needed"),
         ),
         "shift": Node(
             "Does it stand other noise than it learnt from?",

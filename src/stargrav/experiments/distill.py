@@ -46,6 +46,7 @@ LEVELS = (0.0, 0.1, 0.5, 1.0)
 PROBES = ("ridge", "lightgbm")
 DIMENSIONS = (16, 32, 64, 128)
 JUDGED = 32  # of them
+STEPS = ("frozen", "fresh", "finetuned")  # of training the encoder for log g
 SIZES = (1_000, 32_000, 100_000)
 
 
@@ -274,8 +275,10 @@ def _all_layers(pooling: str, *which: float, **sizes: int) -> Parts:
     accept=[
         at_least("r2[finetuned] - r2[frozen]", 0.0),
         at_least("r2[finetuned] - r2[fresh]", 0.0),
+        at_least("r2[observed_finetuned] - r2[observed_frozen]", 0.0),
+        at_least("r2[observed_finetuned] - r2[observed_fresh]", 0.0),
     ],
-    needs=NEEDS,
+    needs=(*NEEDS, "train@teacher_observed", "latents@observed"),
     figures=("losses", "predicted", "scores"),
 )
 def finetune_encoder(
@@ -291,31 +294,46 @@ def finetune_encoder(
 
     Noise is drawn anew in each epoch; the statistics of the batch norm stay as they are. `fresh`
     is trained further on the same spectra, too, with its encoder frozen: what new noise gains.
+
+    A noiseless error array is a copy of the clean spectrum, from which an encoder that is trained
+    for log g may learn to read it. `observed_...` start from the teacher that has seen errors as
+    observed, and see these.
     """
-    z = latents(*READOUT, noise_level)
-    table = over(model=("frozen", "fresh", "finetuned"))
-    frozen = fit(Mlp(), z.train, z.valid)
+    table = over(model=[f"{error}{model}" for error in ("", "observed_") for model in STEPS])
+    how = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+    frozen: dict[str, Fitted] = {}
     for case in table:
-        if case.model == "frozen":
-            case.record(score(frozen, z.test))
+        error, _, model = case.model.rpartition("_")
+        teacher = f"teacher_{error}" if error else "teacher"
+        if model == "frozen":
+            z = latents(*READOUT, noise_level, teacher=teacher)
+            frozen[error] = fit(Mlp(), z.train, z.valid)
+            case.record(score(frozen[error], z.test))
             continue
-        seen = spectra("flux", "error", noise_level=noise_level, stars=stars)
-        plan = Plan(epochs, "constant", "valid_r2", patience, progress="encoder to log_g")
-        how = {"learning_rate": learning_rate, "weight_decay": weight_decay}
-        how["frozen"] = case.model == "fresh"
-        case.record(score(_trained_on(frozen, seen, plan, batch_size, how), seen.test))
+        asked = {"noise_level": noise_level, "error": error or None, "stars": stars}
+        seen = spectra("flux", "error", **asked)
+        plan = Plan(epochs, "constant", "valid_r2", patience, progress=f"encoder, {case.model}")
+        how["frozen"] = model == "fresh"
+        on = _trained_on(teacher, frozen[error], seen, plan, batch_size, how)
+        case.record(score(on, seen.test))
     return table
 
 
 def _trained_on(
-    frozen: Fitted, seen: Parts, plan: Plan, batch_size: int, how: Mapping[str, float]
+    name: str,
+    frozen: Fitted,
+    seen: Parts,
+    plan: Plan,
+    batch_size: int,
+    how: Mapping[str, float],
 ) -> Fitted:
-    """Train encoder and head further, from where the head was trained on stored latents."""
+    """Train a teacher's encoder and a head further, from where the head was trained on stored
+    latents."""
     from stargrav.training.finetune import train_encoder
 
     found = current()
     plan = replace(plan, seed=found.seed, accelerator=found.accelerator)
-    teacher = models.load(found.inputs.folder("train@teacher"))
+    teacher = models.load(found.inputs.folder(f"train@{name}"))
     model, history = train_encoder(
         teacher,
         frozen.estimator,

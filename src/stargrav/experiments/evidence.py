@@ -22,7 +22,7 @@ import numpy as np
 
 from stargrav.experiments import registry
 from stargrav.experiments.present import interval
-from stargrav.experiments.results import Result
+from stargrav.experiments.results import OF_STARS, Result
 from stargrav.experiments.rules import Finding, Leaf, Node, Proposition, Tree
 from stargrav.experiments.spec import (
     FAIL,
@@ -224,22 +224,25 @@ def drawn_again(criterion: Criterion, result: Result) -> dict[str, float] | None
     """Value and paired interval of an expression, from the stored predictions.
 
     Returns:
-        none where a metric is no score of stored predictions, or their stars are not as many.
+        none where a metric is no score of stored predictions, or they are of other stars.
 
     Raises:
         KeyError: a metric of the expression was not measured.
     """
     needed = _needed(criterion, result.summary["metrics"])
     stored, seed = result.predictions, result.summary["conditions"].get("seed")
-    pairs = {}
+    known = [name for name in OF_STARS if name in stored]
+    pairs, first = {}, None
     for key in needed:
         name, _, case = key.rstrip("]").partition("[")
-        stars = stored[stored["case"] == case]
-        if name not in SCORES or seed is None or stars.empty:
+        rows = stored[stored["case"] == case]
+        if name not in SCORES or seed is None or rows.empty:
             return None
-        pairs[key] = SCORES[name], *(stars[c].to_numpy(float) for c in ("truth", "prediction"))
-    if len({len(truth) for _, truth, _ in pairs.values()}) > 1:
-        return None
+        pairs[key] = SCORES[name], *(rows[c].to_numpy(float) for c in ("truth", "prediction"))
+        stars = rows[known].to_numpy()
+        first = stars if first is None else first
+        if not np.array_equal(stars, first, equal_nan=True):
+            return None
     estimates = {key: bootstrap(*pair, seed=seed) for key, pair in pairs.items()}
     found = evaluate(criterion.expression, estimates)
     low, high = found.interval()

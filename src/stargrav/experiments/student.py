@@ -19,6 +19,7 @@ from pydantic import Field
 from stargrav.experiments.families import COMPONENTS, flux_components
 from stargrav.experiments.inputs import NEEDS, Part, Parts
 from stargrav.experiments.networks import (
+    KINDS,
     better_student,
     cleaned,
     read,
@@ -109,10 +110,19 @@ def student() -> Table:
     figures=("scores",),
 )
 def student_probe(stars: Count = 32_000, leaves: Count = 15, trees: Count = 50) -> Table:
-    """The same probes on the student's latent, on the teacher's and on the flux it sees."""
+    """The same probes on students' latents, on the teacher's and on the flux that they see.
+
+    `student` is the one that comes nearer to the latents of the valid stars, `mlp` and `conv` are
+    both.
+    """
     flux, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
     table = over(
-        input={"student": read(better_student(), flux), "teacher": z, "flux": flux},
+        input={
+            "student": read(better_student(), flux),
+            **{kind: read(stored_student(kind), flux) for kind in KINDS},
+            "teacher": z,
+            "flux": flux,
+        },
         probe={"ridge": SweptRidge(), "lightgbm": lightgbm(leaves, trees)},
     )
     for case in table:

@@ -35,7 +35,7 @@ from stargrav.training.search import Found, Objective, search
 
 Rounds = Annotated[int, Field(ge=UNTUNED_TREES["trees"])]
 
-WARMUP_EPOCHS, WARMUP_ROUNDS = 4, 15  # before a trial may be given up
+WARMUP_EPOCHS, WARMUP_REPORTS = 4, 3  # before a trial may be given up
 
 
 @experiment(
@@ -67,7 +67,7 @@ def tune_lgbm(
             objective = TreesObjective(*_labelled(seen), rounds, current().seed)
             about = {"input": case.input, "stars": stars, "rounds": rounds, "noise": noise_level}
             settings, rows = _search(
-                objective, trials, UNTUNED_TREES, WARMUP_ROUNDS, workers, about
+                objective, trials, UNTUNED_TREES, WARMUP_REPORTS, workers, about
             )
         found = score(fit(trees(settings), seen.train, seen.valid), seen.test)
         overlay = {}

@@ -23,7 +23,7 @@ from stargrav.training.search import report
 
 Labelled = tuple[np.ndarray, np.ndarray]  # (n, f) features and (n,) labels in their unit
 
-ROUNDS_BETWEEN_REPORTS = 5
+LEARNT = 0.5  # rate times rounds between two reports
 UNTUNED_HEAD = {
     "depth": 2,
     "width": 256,
@@ -102,6 +102,9 @@ def head_settings(drawn: Mapping[str, Any]) -> dict[str, Any]:
 class TreesObjective:
     """R2 of the valid stars that boosted trees reach after their last round.
 
+    Trials are compared where they have learnt as much, by rate times rounds: after as many rounds
+    those of small rates would be given up for being slow.
+
     Args:
         train: features and labels to fit to.
         valid: to judge by.
@@ -127,14 +130,16 @@ class TreesObjective:
         trial.suggest_float("colsample_bytree", 0.02, 1.0, log=True)
         trial.suggest_float("reg_lambda", 0.0, 20.0)
         model = trees(trial.params).set_params(random_state=self.seed)
-        spread = float(np.var(self.valid[1]))
+        spread, rate = float(np.var(self.valid[1])), trial.params["learning_rate"]
         reached = []
 
         def tell(state: CallbackEnv) -> None:
             (_, _, square, _), *_ = state.evaluation_result_list
             reached.append(1 - square / spread)
-            if len(reached) % ROUNDS_BETWEEN_REPORTS == 0:
-                report(trial, len(reached), reached[-1])
+            rounds = len(reached)
+            learnt = int(rate * rounds / LEARNT)
+            if learnt > int(rate * (rounds - 1) / LEARNT):
+                report(trial, learnt, reached[-1])
 
         judged = {"eval_X": self.valid[0], "eval_y": self.valid[1], "eval_metric": "l2"}
         model.fit(*self.train, **judged, callbacks=[tell])
