@@ -91,10 +91,10 @@ def test_predict_says_labels_with_their_errors(stargrav, grid, tmp_path):
         del file["dataset/params"]
         for name in ("flux", "error"):
             file[f"dataset/arrays/{name}/value"][:] *= 3.7
-    code, text, _ = stargrav("predict", spectra, "--out", out, "--source", grid)
-    assert code == 0 and "no noise" in text and "--add-noise" in text
-    code, text, _ = stargrav("predict", spectra, "--out", out, "--add-noise", "--source", grid)
-    assert code == 0 and "60 spectra" in text and "no noise" not in text
+    code, _, err = stargrav("predict", spectra, "--out", out, "--source", grid)
+    assert code == 0 and "no noise" in err and "--add-noise" in err
+    code, text, err = stargrav("predict", spectra, "--out", out, "--add-noise", "--source", grid)
+    assert code == 0 and "60 spectra" in text and "no noise" not in err
     found = pd.read_csv(out)
     assert (found["file"] == "set.h5").all() and (found["ess"] >= 100).all()
     assert found["chi2"].between(0.9, 1.1).mean() > 0.9
@@ -110,6 +110,17 @@ def test_predict_refuses_other_pixels_before_it_starts(stargrav, grid, tmp_path)
         file["spectrumdataset/wave"][:] += 0.2
     code, _, err = stargrav("predict", spectra, "--out", out, "--source", grid)
     assert code == 2 and "pixel 0" in err and not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "found"), [("", "a folder"), ("absent/l.csv", "no such folder")]
+)
+def test_predict_refuses_a_place_that_it_cannot_write_to(stargrav, grid, tmp_path, place, found):
+    """Before it computes anything, and in one line."""
+    spectra = tmp_path / "set.h5"
+    assert stargrav("simulate", spectra, "--n", 3, "--source", grid)[0] == 0
+    code, _, err = stargrav("predict", spectra, "--out", tmp_path / place, "--source", grid)
+    assert code == 2 and "--out" in err and found in err
 
 
 def test_synthesize_writes_a_grid_smoothed_when_asked(stargrav, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -128,6 +129,9 @@ def predict(
     from stargrav.physics.grid import Library
     from stargrav.progress import Progress
 
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        found = "a folder" if out.is_dir() else "no such folder"
+        raise InputError(out, "--out", found, "a file in a folder that exists")
     library = open_source(_fetched(source))
     if not isinstance(library, Library):
         raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
@@ -146,6 +150,9 @@ def predict(
         table.insert(1, "row", np.arange(len(table)))
         tables.append(table)
     found = pd.concat(tables, ignore_index=True)
+    if found["chi2"].median() < NO_NOISE:
+        hint = "this flux has no noise, as what `simulate` writes; see --add-noise"
+        print(f"chi2 near 0: {hint}", file=sys.stderr)
     if out is None:
         print(found.to_csv(index=False, float_format="%.5g"), end="")
         return
@@ -154,8 +161,6 @@ def predict(
     aside.replace(out)
     sd, chi2 = (found[name].median() for name in ("sd_log_g", "chi2"))
     print(f"{out}: {len(found)} spectra, median sd of log g {sd:.3f}, median chi2 {chi2:.3f}")
-    if chi2 < NO_NOISE:
-        print("chi2 near 0: this flux has no noise, as what `simulate` writes; see --add-noise")
 
 
 def import_source(kind: str, path: Path, out: Path, components: int) -> None:
@@ -327,12 +332,19 @@ def next_steps() -> None:
 
 def adopt(name: str) -> None:
     """The best settings that an experiment has found, into params.yaml."""
+    from stargrav.experiments import registry
     from stargrav.experiments.results import Result
 
     root = pipeline.project_root()
     best = Result(root / pipeline.RESULTS / name).best
-    settings.adopt(root / "params.yaml", best)
-    for other, values in best.items():
+    path = root / "params.yaml"
+    stand = settings.load(path).experiments
+    known = {other: registry()[other].resolve(stand.get(other, {})) for other in best}
+    better = {other: each for other, each in best.items() if known[other] != known[other] | each}
+    for other in best.keys() - better.keys():
+        print(f"params.yaml: experiments.{other}: nothing better was found, nothing is written")
+    settings.adopt(path, better)
+    for other, values in better.items():
         shown = ", ".join(f"{key} {value}" for key, value in values.items())
         print(f"params.yaml: experiments.{other}: {shown}")
 
@@ -367,7 +379,9 @@ def report(jobs: int | None, stored: bool = False) -> None:
     if "DVC_STAGE" not in os.environ and not stored:
         side_by_side.make(root, ["report"], jobs)
         return
-    write_report(root / "artifacts" / "experiments", root / "docs" / "results.md")
+    page = root / "docs" / "results.md"
+    write_report(root / "artifacts" / "experiments", page)
+    print(f"written: {page}, {page.with_suffix('.html')}")
 
 
 def _sorted_out(experiment: Experiment, overrides: dict[str, str]) -> dict[str, str]:

@@ -370,7 +370,16 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(path, "file", first_line(error), "a whole HDF5 file") from error
+        raise InputError(path, "file", _trouble(error), "a whole HDF5 file") from error
+
+
+def _trouble(error: OSError) -> str:
+    """What h5py says, in a user's words where it has none."""
+    known = {"signature not found": "no HDF5", "truncated file": "a truncated file"}
+    for says, means in known.items():
+        if says in str(error):
+            return means
+    return first_line(error)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from stargrav.training.tasks import Task
 
 CHECKPOINT = "training.ckpt"
 PLATEAU_FACTOR = 0.5
-SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_LINES, SECONDS_WITHIN_EPOCH = 5.0, 30.0
 
 
 @dataclass
@@ -178,11 +178,26 @@ class Record(lightning.Callback):
         torch.save(state, aside)
         aside.replace(folder / CHECKPOINT)
 
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, task: Task, outputs: Any, batch: Any, number: int
+    ) -> None:
+        now = time.perf_counter()
+        if self._silent() or now - max(self._told, self._started) < SECONDS_WITHIN_EPOCH:
+            return
+        self._told = now
+        done = 100 * (number + 1) / trainer.num_training_batches
+        epoch = f"epoch {self.epoch + 1}/{self.plan.epochs}"
+        print(f"{self.plan.progress}: {epoch}, {done:.0f} % of it", flush=True)
+
+    def _silent(self) -> bool:
+        """Nothing is to be told, or Lightning's bar does."""
+        return self.plan.progress is None or bool(ranks.rank()) or sys.stderr.isatty()
+
     def _tell(self) -> None:
         """A line, in a log as on a terminal, at most one every few seconds."""
-        now = time.monotonic()
+        now = time.perf_counter()
         due = now - self._told >= SECONDS_BETWEEN_LINES or self.finished
-        if self.plan.progress is None or ranks.rank() or sys.stderr.isatty() or not due:
+        if self._silent() or not due:
             return
         self._told = now
         row = self.rows[-1]
