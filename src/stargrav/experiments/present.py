@@ -81,7 +81,8 @@ def rows(result: Result) -> list[dict[str, str]]:
             elif column not in ends:
                 row[column] = value if column in summary["axes"] else _plain(value)
         if result.seconds:
-            row["seconds"] = _plain(result.seconds[case])
+            took = result.seconds[case]  # 0: what a stage has made is only read
+            row["seconds"] = _plain(took) if took else ""
         shown.append(row)
     return shown
 
