@@ -1,9 +1,12 @@
 """The teacher sees every pixel but the one it predicts, and its layers lie where they should."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from stargrav import settings
 from stargrav.models.blindspot import (
     LAYERS,
     BlindSpotUNet,
@@ -11,6 +14,9 @@ from stargrav.models.blindspot import (
     Prediction,
     gaussian_product,
 )
+from stargrav.stages.teacher import SIZES
+
+ROOT = Path(__file__).parents[2]
 
 
 def network(**sizes) -> BlindSpotUNet:
@@ -48,6 +54,22 @@ def jacobian(model: BlindSpotUNet, pixels: int, output: int, argument: int) -> t
 def test_prediction_is_blind_to_its_own_pixel_exactly(pixels, output, argument):
     found = jacobian(network(), pixels, output, argument)
     assert found.diagonal().abs().max() == 0.0
+
+
+@pytest.mark.parametrize("argument", [0, 1], ids=["flux", "error"])
+def test_the_teacher_of_profile_laptop_is_blind_at_full_length(argument):
+    """Ten pixels of 4,096, each changed in a spectrum of its own; its neighbours notice."""
+    chosen = settings.load(ROOT / "params.yaml", {"profile": "laptop"}).teacher
+    model = network(**chosen.model_dump(include=SIZES))
+    pixels = torch.linspace(0, 4095, 10).long()
+    seen = [values.expand(11, -1).clone() for values in spectra(1, 4096)]
+    rows = torch.arange(10)
+    seen[argument][rows, pixels] *= 3
+    with torch.no_grad():
+        for found in model(*seen):
+            changed = found[:10] - found[10]
+            assert changed[rows, pixels].abs().max() == 0.0
+            assert (changed.abs().amax(dim=1) > 0).all()
 
 
 @pytest.mark.parametrize("argument", [0, 1], ids=["flux", "error"])
