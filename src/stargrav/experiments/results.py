@@ -246,7 +246,7 @@ def _write_history(path: Path, table: Table) -> None:
 
 
 def write_predictions(folder: Path, frame: pd.DataFrame) -> None:
-    """Store predictions of stars, and the stars once, in the order of their labels.
+    """Store predictions of stars, and the stars once, in the order in which they first come.
 
     Experiments about the same stars have the same stars.parquet, which DVC keeps once.
 
@@ -255,16 +255,23 @@ def write_predictions(folder: Path, frame: pd.DataFrame) -> None:
         frame: as `Result.predictions`; numbers are float32.
     """
     names = [name for name in OF_STARS if name in frame]
-    stars, rows = np.unique(frame[names].to_numpy(np.float32), axis=0, return_inverse=True)
+    stars, rows = _first_come(frame[names].to_numpy(np.float32))
     stars = pd.DataFrame(stars, columns=names)
     told = frame.drop(columns=names).astype({"case": "category", "target": "category"})
-    told.insert(2, "star", rows.ravel().astype(np.int32))
+    told.insert(2, "star", rows.astype(np.int32))
     if np.array_equal(_labels(frame[names], frame["target"]), frame["truth"]):
         told = told.drop(columns="truth")
     numbers = told.select_dtypes(np.float32).columns.difference(["truth"])
     told[numbers] = told[numbers].apply(_rounded)
     _write_parquet(folder / PREDICTIONS, told)
     _write_parquet(folder / STARS, stars)
+
+
+def _first_come(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct rows (k, c) of values (n, c) as they first come, and which of them each row is."""
+    distinct, first, place = np.unique(values, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    return distinct[order], np.argsort(order)[place.ravel()]
 
 
 def _predicted(case: Case) -> pd.DataFrame:
@@ -305,16 +312,19 @@ def _write_spectra(path: Path, table: Table) -> None:
 
 
 def _write_parquet(path: Path, frame: pd.DataFrame) -> None:
-    """A table as small as it gets: what repeats by a dictionary, other floats byte by byte."""
+    """A table as small as it gets: what repeats by a dictionary, other floats byte by byte,
+    numbers of stars by their steps."""
     floats = frame.select_dtypes(np.float32)
     own = [name for name in floats if floats[name].nunique() > len(frame) / 2]
+    encoding = dict.fromkeys(own, "BYTE_STREAM_SPLIT")
+    encoding |= dict.fromkeys(frame.select_dtypes(np.int32), "DELTA_BINARY_PACKED")
     frame.to_parquet(
         path,
         index=False,
         compression="zstd",
         compression_level=19,
-        use_dictionary=[name for name in frame if name not in own],
-        column_encoding=dict.fromkeys(own, "BYTE_STREAM_SPLIT"),
+        use_dictionary=[name for name in frame if name not in encoding],
+        column_encoding=encoding,
     )
 
 

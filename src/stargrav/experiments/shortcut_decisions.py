@@ -93,7 +93,8 @@ SHORTCUT = Tree(
             "Does the latent tell more of that than flux?",
             (LATENT_ENHANCES,),
             passed=Leaf(
-                "Enhanced: beyond the error a ridge reads more from the latent than from flux", ("student_probe",)
+                "Enhanced: beyond the error a ridge reads more from the latent than from flux",
+                ("student_probe",),
             ),
             failed="kept",
             unclear="kept",

@@ -77,7 +77,7 @@ def sigma_snr(result: Result) -> Figure:
         part = found[found["case"] == case]
         prior = np.ptp(part["truth"]) / np.sqrt(12)
         sigmas(*(part[name].to_numpy(float) for name in ("snr", "sd", "bound")), prior, ax)
-        ax.set_title(f"noise level {case}")
+        ax.set_title(f"noise level {case}" if case[0].isdigit() else case)
         ax.label_outer()
     return figure
 
