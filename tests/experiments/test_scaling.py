@@ -10,6 +10,7 @@ from lightgbm import LGBMRegressor
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from stargrav.errors import InputError
 from stargrav.experiments import scaling
@@ -53,7 +54,9 @@ def test_each_size_is_fitted_as_if_alone(measured, held):
         np.testing.assert_allclose(found.predict(x), alone.predict(x), atol=1e-6)
         for count in (4, 12):
             found = fitted(measured, f"pca{count}", size)
-            model = make_pipeline(PCA(count, svd_solver="full"), Ridge(alpha=found.alpha_))
+            model = make_pipeline(
+                StandardScaler(), PCA(count, svd_solver="full"), Ridge(alpha=found.alpha_)
+            )
             model.fit(seen[0].astype(float), seen[1])
             np.testing.assert_allclose(found.predict(x), model.predict(x), atol=1e-6)
         settings = trees.settings(leaves=31, rate=0.05, share=1.0, seed=7)

@@ -120,9 +120,9 @@ def test_ridge_on_components_is_sklearns_pca_and_ridge(alpha, count, monkeypatch
     monkeypatch.setattr(ridge, "_BLOCK", 128)
     rng = np.random.default_rng(2)
     x = rng.standard_normal((700, 30)) * np.logspace(1, -1, 30)  # components of clear order
-    x = x @ np.linalg.qr(rng.standard_normal((30, 30)))[0] + 3
+    x = x @ np.linalg.qr(rng.standard_normal((30, 30)))[0] * np.linspace(1, 5, 30) + 3
     y = x @ rng.standard_normal(30) + rng.standard_normal(700)
-    known = make_pipeline(PCA(count), Ridge(alpha=alpha)).fit(x, y)
+    known = make_pipeline(StandardScaler(), PCA(count), Ridge(alpha=alpha)).fit(x, y)
     (solution,) = Sums.of(x, y).principal(30).solutions(count, [alpha])
     _, weights, intercept = solution
     np.testing.assert_allclose(x @ weights + intercept, known.predict(x), rtol=1e-6, atol=1e-8)

@@ -261,16 +261,22 @@ class Sums:
             yield alpha, weights, float(label - mean @ weights)
 
     def principal(self, count: int) -> Principal:
-        """The leading principal components of the centred features.
+        """The leading principal components of the standardised features.
+
+        Of features as they come, those that scatter most would lead: in spectra the pixels of the
+        brightest sky lines.
 
         Args:
             count: of components, at most as many as features.
         """
+        scale = self.scale()
         gram, moment = self._centred()
+        gram /= scale
+        gram /= scale[:, None]
         last = len(gram) - 1
         leading = [last + 1 - count, last]
         squares, axes = eigh(gram, subset_by_index=leading, overwrite_a=True)
-        axes = axes[:, ::-1]
+        axes = axes[:, ::-1] / scale[:, None]
         squares = np.maximum(squares[::-1], 0)  # stars may be fewer than components
         return Principal(squares, axes, moment @ axes, *self._means())
 
@@ -300,7 +306,8 @@ class Principal:
 
     Args:
         squares: (k,) sum over stars of the squared component, the largest first.
-        axes: (f, k) orthonormal directions of the centred features.
+        axes: (f, k) what the centred features, as they come, are multiplied by: orthonormal
+            directions of the standardised ones, over their deviations.
         moment: (k,) sum over stars of component times centred label.
         mean: (f,) of the features.
         label: its mean.
