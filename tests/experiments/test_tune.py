@@ -206,14 +206,15 @@ def test_what_is_given_up_is_not_trained_to_its_end():
     y = x[:, 0] + 0.1 * rng.normal(size=90)
     parts = (x[:60], y[:60]), (x[60:], y[60:])
     plan = Plan(epochs=50, monitor="valid_r2", accelerator="cpu")
-    for objective, steps in (
-        (HeadObjective(*parts, plan, batch_size=32), [1, 2]),
-        (TreesObjective(*parts, rounds=50, seed=1), [1, 2]),
+    for objective, settings in (
+        (HeadObjective(*parts, plan, batch_size=32), UNTUNED_HEAD),
+        (TreesObjective(*parts, rounds=50, seed=1), UNTUNED_TREES),
     ):
         study = optuna.create_study(direction="maximize", pruner=Hopeless())
+        study.enqueue_trial(settings)
         study.optimize(objective, n_trials=1)
         (trial,) = study.trials
-        assert trial.state.name == "PRUNED" and list(trial.intermediate_values) == steps
+        assert trial.state.name == "PRUNED" and list(trial.intermediate_values) == [1, 2]
         assert max(trial.intermediate_values.values()) < 1
 
 
