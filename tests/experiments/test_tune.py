@@ -206,12 +206,12 @@ def test_what_is_given_up_is_not_trained_to_its_end():
     y = x[:, 0] + 0.1 * rng.normal(size=90)
     parts = (x[:60], y[:60]), (x[60:], y[60:])
     plan = Plan(epochs=50, monitor="valid_r2", accelerator="cpu")
-    for objective, settings in (
+    for objective, first in (
         (HeadObjective(*parts, plan, batch_size=32), UNTUNED_HEAD),
         (TreesObjective(*parts, rounds=50, seed=1), UNTUNED_TREES),
     ):
         study = optuna.create_study(direction="maximize", pruner=Hopeless())
-        study.enqueue_trial(settings)
+        study.enqueue_trial(first)
         study.optimize(objective, n_trials=1)
         (trial,) = study.trials
         assert trial.state.name == "PRUNED" and list(trial.intermediate_values) == [1, 2]
