@@ -162,13 +162,27 @@ def test_resamples_are_drawn_again_from_stored_predictions(stored):
     metrics = {key: around(e.value, 0.15) for key, e in scores.items()}
     evidence = stored(metrics, predictions=pd.concat(frames))
     found = only(evidence.find(GAIN))
-    expected = scores["r2[a]"] - scores["r2[b]"]
+    (result,) = evidence.results.values()  # whose predictions are rounded
+    told = dict(iter(result.predictions.groupby("case", observed=True)[["truth", "prediction"]]))
+    a, b = (bootstrap(r2, *told[case].to_numpy().T, seed=3) for case in ("a", "b"))
+    expected = a - b
     assert [found.found["low"], found.found["high"]] == pytest.approx(
-        expected.interval(),
-        abs=5e-4,  # predictions are rounded where they are stored
+        expected.interval(), abs=1e-5
     )
     assert found.paired and found.state == PASS
     assert spanned(GAIN.criterion, metrics)["low"] < 0  # could not have told
+
+
+def test_other_stars_are_not_paired_though_they_are_as_many(stored):
+    truth = np.linspace(1, 5, 300)
+    frame = pd.DataFrame({"truth": truth, "prediction": truth + 0.1, "T_eff": 1000 * truth})
+    frames = [
+        frame.astype(np.float32).assign(case=case, target="log_g", T_eff=frame["T_eff"] + more)
+        for case, more in (("a", 0), ("b", 500))
+    ]
+    frames = pd.concat(frames).astype({"T_eff": np.float32})
+    metrics = {"r2[a]": around(0.8), "r2[b]": around(0.5)}
+    assert not only(stored(metrics, predictions=frames).find(GAIN)).paired
 
 
 def test_an_expression_within_another_is_not_taken_for_it(stored):
