@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from stargrav import cli
 from stargrav.data import store
@@ -18,6 +19,7 @@ from stargrav.data.splits import draw_splits
 from stargrav.errors import InputError
 from stargrav.experiments import registry
 from stargrav.labels import LABELS, from_unit
+from stargrav.physics import nodes
 
 STARS = pd.DataFrame([[5000, 4.0, 0.0, 0.0, 0.0]], columns=LABELS)
 
@@ -136,6 +138,30 @@ def test_synthesize_writes_a_grid_smoothed_when_asked(stargrav, tmp_path):
     np.testing.assert_allclose(found, STARS.to_numpy())
     assert blurred[3] == 5000
     assert np.abs(np.diff(blurred[1][0])).max() < 0.5 * np.abs(np.diff(flux[0])).max()
+
+
+LIST = """
+Elm Ion       WL_vac(A) Excit(eV) log gf*   Rad.  Stark    Waals factor   References
+'Ca 2',      8544.44000,   1.7000, -0.360,  8.200,-5.700, 291.275,  1.100,' 1 wl:K16'
+"""
+
+
+def test_a_library_is_made_of_a_list_of_ones_own(stargrav, tmp_path, monkeypatch):
+    """A list of one line of the Ca II triplet: the library has that one and not its sisters."""
+    tiny = {"T_eff": (4500, 5500), "log_g": (2.0, 4.0)} | dict.fromkeys(LABELS[2:], (0.0,))
+    monkeypatch.setitem(nodes.NODES, "quick", tiny)
+    lines, out = tmp_path / "one.lin", tmp_path / "new" / "library.h5"
+    lines.write_text(LIST)
+    given = ("library", out, "--nodes", "quick", "--components", 3, "--processes", 1)
+    code, _, err = stargrav(*given, "--lines", tmp_path / "absent.lin")
+    assert code == 2 and "absent.lin" in err and not out.parent.exists()
+    assert stargrav(*given, "--lines", lines)[0] == 0
+    made = open_source(out)
+    flux = made.flux_at(torch.tensor([[5000.0, 3.0, 0.0, 0.0, 0.0]]))[0].numpy()
+    depth = {at: 1 - np.interp(at, made.wave.numpy(), flux) for at in (8544.44, 8664.52)}
+    assert depth[8544.44] > 0.6 and depth[8664.52] < 0.2  # Pa 13 and CN are none of the list's
+    with h5py.File(out) as file:
+        assert file.attrs["lines"] == "one.lin" and file.attrs["physics"]
 
 
 @pytest.mark.parametrize(

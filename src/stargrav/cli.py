@@ -26,6 +26,11 @@ COMPONENTS = click.option(
     show_default=True,
     help="Principal components of a library that are kept.",
 )
+LINES = click.option(
+    "--lines",
+    type=click.Path(path_type=Path),
+    help="Your VALD extract or Kurucz list; default: the project's own.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 99})
@@ -45,11 +50,7 @@ def cli() -> None:
     metavar="LO HI",
     help="Vacuum Angstrom; default: all, 7090-8860.",
 )
-@click.option(
-    "--lines",
-    type=click.Path(path_type=Path),
-    help="Your VALD extract or Kurucz list; default: the project's own.",
-)
+@LINES
 def synthesize(
     labels: Path,
     out: Path,
@@ -77,12 +78,15 @@ def synthesize(
     help="Grid of labels; `quick` is a coarse one for tries.",
 )
 @COMPONENTS
+@LINES
 @click.option("--processes", type=click.IntRange(1), default=None, help="Default: all cores.")
-def library(out: Path, nodes: str, components: int, processes: int | None) -> None:
+def library(
+    out: Path, nodes: str, components: int, lines: Path | None, processes: int | None
+) -> None:
     """Build the library of rest-frame spectra and write it to OUT; resumes if interrupted."""
     from stargrav import commands
 
-    commands.library(out, nodes, components, processes)
+    commands.library(out, nodes, components, lines, processes)
 
 
 @cli.command()

@@ -66,14 +66,24 @@ def synthesize(
     store.write_grid(out, grid[inside], flux[:, inside], stars, resolution)
 
 
-def library(out: Path, nodes: str, components: int, processes: int | None) -> None:
+def library(
+    out: Path, nodes: str, components: int, lines: Path | None, processes: int | None
+) -> None:
     """The library of rest-frame spectra, from the synthesiser."""
     from stargrav.data import store
+    from stargrav.physics import synthesis
+    from stargrav.physics.lines import read_lines
     from stargrav.physics.nodes import NODES, build_library, physics_version
 
+    own = None if lines is None else read_lines(lines)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _writable(out, "OUT")
+    make = partial(synthesis.Synthesizer, lines=own)
     parts = out.with_name(f".{out.name}.parts")
-    made = build_library(NODES[nodes], parts, processes or os.cpu_count() or 1, components)
-    store.write_library(out, made, {"nodes": nodes, "physics": physics_version()})
+    processes = processes or os.cpu_count() or 1
+    made = build_library(NODES[nodes], parts, processes, components, make_synthesizer=make)
+    listed = {} if lines is None else {"lines": lines.name}
+    store.write_library(out, made, {"nodes": nodes, "physics": physics_version(), **listed})
     for part in parts.iterdir():
         part.unlink()
     parts.rmdir()
@@ -129,9 +139,8 @@ def predict(
     from stargrav.physics.grid import Library
     from stargrav.progress import Progress
 
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        found = "a folder" if out.is_dir() else "no such folder"
-        raise InputError(out, "--out", found, "a file in a folder that exists")
+    if out is not None:
+        _writable(out, "--out")
     library = open_source(_fetched(source))
     if not isinstance(library, Library):
         raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
@@ -397,6 +406,13 @@ def _sorted_out(experiment: Experiment, overrides: dict[str, str]) -> dict[str, 
             allowed = [*experiment.parameters, *settings.Settings.model_fields]
             raise InputError("command line", key, value, one_of(key, allowed))
     return chosen
+
+
+def _writable(out: Path, field: str) -> None:
+    """Refuse a place that nothing can be written to before anything is computed for it."""
+    if out.is_dir() or not out.parent.is_dir():
+        found = "a folder" if out.is_dir() else "no such folder"
+        raise InputError(out, field, found, "a file in a folder that exists")
 
 
 def _magnitude(text: str) -> tuple[float, float]:
