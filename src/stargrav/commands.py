@@ -16,7 +16,7 @@ import numpy as np
 from stargrav import pipeline, ranks, settings
 from stargrav.dvc_process import RAN, dvc, tell
 from stargrav.errors import InputError, one_of
-from stargrav.files import hash_tree
+from stargrav.files import hash_tree, require_writable
 from stargrav.stages import MODULES
 
 if TYPE_CHECKING:
@@ -75,15 +75,13 @@ def library(
     from stargrav.physics.lines import read_lines
     from stargrav.physics.nodes import NODES, build_library, physics_version
 
-    own = None if lines is None else read_lines(lines)
+    make = partial(synthesis.Synthesizer, lines=None if lines is None else read_lines(lines))
     out.parent.mkdir(parents=True, exist_ok=True)
-    _writable(out, "OUT")
-    make = partial(synthesis.Synthesizer, lines=own)
-    parts = out.with_name(f".{out.name}.parts")
-    processes = processes or os.cpu_count() or 1
-    made = build_library(NODES[nodes], parts, processes, components, make_synthesizer=make)
-    listed = {} if lines is None else {"lines": lines.name}
-    store.write_library(out, made, {"nodes": nodes, "physics": physics_version(), **listed})
+    require_writable(out, "OUT")
+    parts, several = out.with_name(f".{out.name}.parts"), processes or os.cpu_count() or 1
+    made = build_library(NODES[nodes], parts, several, components, make_synthesizer=make)
+    listed = {"nodes": nodes, "lines": "built in" if lines is None else lines.name}
+    store.write_library(out, made, {**listed, "physics": physics_version()})
     for part in parts.iterdir():
         part.unlink()
     parts.rmdir()
@@ -115,9 +113,8 @@ def simulate(
     library = open_source(_fetched(source))
     if not isinstance(library, Library):
         raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
-    magnitude = _magnitude(mag)
     rng = np.random.default_rng([seed, _OWN])
-    stars = draw_stars(count, magnitude, library.ranges, rng, **given)
+    stars = draw_stars(count, _magnitude(mag), library.ranges, rng, **given)
     stars["id"] = np.arange(_OWN, _OWN + count)
     simulator = Simulator(library, error=error)
     with Progress(total=count, unit=" spectra") as bar:
@@ -140,7 +137,7 @@ def predict(
     from stargrav.progress import Progress
 
     if out is not None:
-        _writable(out, "--out")
+        require_writable(out, "--out")
     library = open_source(_fetched(source))
     if not isinstance(library, Library):
         raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
@@ -406,13 +403,6 @@ def _sorted_out(experiment: Experiment, overrides: dict[str, str]) -> dict[str, 
             allowed = [*experiment.parameters, *settings.Settings.model_fields]
             raise InputError("command line", key, value, one_of(key, allowed))
     return chosen
-
-
-def _writable(out: Path, field: str) -> None:
-    """Refuse a place that nothing can be written to before anything is computed for it."""
-    if out.is_dir() or not out.parent.is_dir():
-        found = "a folder" if out.is_dir() else "no such folder"
-        raise InputError(out, field, found, "a file in a folder that exists")
 
 
 def _magnitude(text: str) -> tuple[float, float]:

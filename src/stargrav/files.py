@@ -15,6 +15,17 @@ from pathlib import Path
 from stargrav.errors import InputError
 
 
+def require_writable(out: Path, field: str) -> None:
+    """Refuse a place that no file can be written to, before anything is computed for it.
+
+    Raises:
+        InputError: `out` is a folder, or stands in one that does not exist.
+    """
+    if out.is_dir() or not out.parent.is_dir():
+        found = "a folder" if out.is_dir() else "no such folder"
+        raise InputError(out, field, found, "a file in a folder that exists")
+
+
 @contextmanager
 def whole(folder: Path) -> Iterator[Path]:
     """A folder to write into that takes the place of `folder` once it is complete.

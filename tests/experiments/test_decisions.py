@@ -121,7 +121,7 @@ def test_names_are_those_of_the_programme():
     names = [p.name for group in GROUPS.values() for p in group]
     numbered = [f"{letter}{n}" for letter in "HQR" for n in range(1, 7)]
     numbered.insert(numbered.index("Q1"), "Q")  # the project's own
-    towers = [f"T{n}" for n in range(1, 11)]
+    towers = [f"T{n}" for n in range(1, 13)]
     variants = [*("W1", "W2", "W3"), *(f"V{n}" for n in range(1, 14))]
     points = ["D1", "D2", "D3"]  # D4 is drawn from the variants
     assert names == [*(p.name for p in STAGES), *numbered, *towers, *variants, *points]
@@ -293,6 +293,7 @@ def test_a_walk_without_evidence_ends_in_running_the_experiment(stored):
 
 SHOWN = {  # R2 at noise 1 of a plain network that beats all towers
     "latent_tower": {"r2[both]": 0.6, "r2[global]": 0.6, "r2[plain]": 0.64},
+    "training_seeds": {"gain[tower]": -0.1, "gain[fused]": -0.1},
     "two_tower": {"r2[1,chosen]": 0.6, "r2[1,global]": 0.56, "r2[1,local]": 0.55},
     "local_tower": {"r2[1,cnn_256]": 0.55, "r2[1,plain]": 0.64},
     "dilated_cnn": {"r2[0.1,chosen]": 0.95, "r2[0.1,plain]": 0.98},
@@ -407,7 +408,7 @@ def test_a_tower_that_does_not_beat_the_plain_network_is_not_worth_having(
     evidence = evidence_of(tmp_path, SHOWN, changed)
     assert end in evidence.walk(TOWER).leaf.concludes
     said = [answer(one, evidence.decide(one.rests_on)[0]) for one in TOWERS]
-    assert " ".join(said) == answers
+    assert " ".join(said) == f"{answers} no no"  # trained with several seeds they do not, either
 
 
 @pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.name)

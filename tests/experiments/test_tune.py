@@ -222,7 +222,8 @@ def test_trees_are_compared_where_they_have_learnt_as_much():
     """By rate times rounds: a tenth of the rate, ten times the rounds."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(90, 4)).astype(np.float32)
-    parts = (x[:60], x[:60, 0]), (x[60:], x[60:, 0])
+    y = x[:, 0].copy()
+    parts = (x[:60], y[:60]), (x[60:], y[60:])
     study = optuna.create_study(direction="maximize")
     for rate, count in ((0.3, 20), (0.03, 200)):
         study.enqueue_trial(UNTUNED_TREES | {"learning_rate": rate, "trees": count})

@@ -8,7 +8,7 @@ from stargrav.experiments.spec import Experiment
 
 MODULES = (
     *("distill", "shortcut", "student", "tune", "unbiased"),
-    *("baselines", "towers"),
+    *("baselines", "towers", "seeds"),
     *("logg_1m", "scaling", "shown", "taught", "tokens"),
     *("diffusion", "guided", "told", "invented", "posteriors"),
 )

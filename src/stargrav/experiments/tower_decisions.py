@@ -22,6 +22,8 @@ LOCAL_OVER_PLAIN = Finding("local_tower", more_than("r2[1,cnn_256] - r2[1,plain]
 DILATED_OVER_PLAIN = Finding("dilated_cnn", more_than("r2[0.1,chosen] - r2[0.1,plain]", 0.0))
 FUSED_OVER_PLAIN = Finding("two_tower", more_than("r2[1,chosen] - r2[1,plain]", 0.0))
 LATENT_OVER_PLAIN = Finding("latent_tower", more_than("r2[both] - r2[plain]", 0.0))
+GLOBAL_ON_AVERAGE = Finding("training_seeds", more_than("gain[tower]", 0.0))
+FUSED_ON_AVERAGE = Finding("training_seeds", more_than("gain[fused]", 0.0))
 
 TOWERS = (
     Proposition(
@@ -44,6 +46,12 @@ TOWERS = (
     Proposition("T8", "Do both towers fused beat it?", (FUSED_OVER_PLAIN,)),
     Proposition("T9", "Does the global tower with the latent beat it?", (LATENT_OVER_PLAIN,)),
     Proposition("T10", "Do convolutions beat it at noise .1?", (DILATED_OVER_PLAIN,)),
+    Proposition(
+        "T11", "Does the global tower beat it on average over seeds?", (GLOBAL_ON_AVERAGE,)
+    ),
+    Proposition(
+        "T12", "Do both towers side by side beat it on average over seeds?", (FUSED_ON_AVERAGE,)
+    ),
 )
 
 _PLAIN = ("flux_baselines --profile full",)

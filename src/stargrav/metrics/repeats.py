@@ -3,12 +3,13 @@
 The interval of a score is that of the choice of test stars. A network trained again with another
 seed scores differently besides. If k trainings of one network have the standard deviation s, a
 score of one of them is uncertain by s, known with k - 1 degrees of freedom only: what is added is
-Student's t with so many, times s.
+Student's t with so many, times s. The mean of all k is uncertain by s / sqrt(k) instead.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,10 +29,34 @@ def widened(estimate: Estimate, values: np.ndarray, seed: int, name: str) -> Est
         seed: of the draws.
         name: of the training and the statistic: the same name, the same draws.
     """
-    freedom = len(values) - 1
-    if freedom < 1:
+    if len(values) < 2:
         return estimate
-    doubt = np.random.default_rng([seed, freedom]).chisquare(freedom, DRAWS) / freedom
     own = np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(DRAWS)
-    added = np.std(values, ddof=1) * own / np.sqrt(doubt)
-    return Estimate(estimate.value, estimate.draws + added)
+    return Estimate(estimate.value, estimate.draws + scatter(values, seed).draws * own)
+
+
+def averaged(estimates: Sequence[Estimate], seed: int, name: str) -> Estimate:
+    """The mean over trainings with different seeds, uncertain by stars and by seeds.
+
+    Args:
+        estimates: (k,) the same statistic of the same stars, of each training.
+        seed: of the draws.
+        name: of the network and the statistic; see `widened`.
+    """
+    values = np.array([one.value for one in estimates])
+    draws = np.mean(np.broadcast_arrays(*(one.draws for one in estimates)), axis=0)
+    mean = Estimate(float(values.mean()), draws)
+    wide = widened(mean, values, seed, name)
+    return Estimate(mean.value, mean.draws + (wide.draws - mean.draws) / np.sqrt(len(values)))
+
+
+def scatter(values: np.ndarray, seed: int) -> Estimate:
+    """Standard deviation of a statistic from training to training, as well as it is known.
+
+    Args:
+        values: (k,) of k > 1 trainings with different seeds.
+        seed: of the draws.
+    """
+    freedom, found = len(values) - 1, float(np.std(values, ddof=1))
+    doubt = np.random.default_rng([seed, freedom]).chisquare(freedom, DRAWS) / freedom
+    return Estimate(found, found / np.sqrt(doubt))
