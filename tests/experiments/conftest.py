@@ -32,6 +32,8 @@ def inputs(tmp_path_factory):
     folders["train@teacher_observed"] = root / "train@teacher_observed"
     of_observed = models.build("blindspot", **sizes)
     models.save(of_observed, folders["train@teacher_observed"])
+    folders["train@teacher_no_error"] = root / "train@teacher_no_error"
+    models.save(blind_to_error, folders["train@teacher_no_error"])
     networks = {"no_error": blind_to_error, "observed": of_observed}
     splits = {}
     folders["dataset"].mkdir()

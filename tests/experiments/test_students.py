@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from small_inputs import PIXELS
 
-from stargrav.experiments import student
+from stargrav.experiments import networks, student
 from stargrav.experiments.families import flux_components
 from stargrav.experiments.inputs import Parts
 from stargrav.experiments.steps import Bench, bench, spectra
@@ -83,3 +84,64 @@ def test_the_student_is_chosen_on_valid_stars(at_bench, monkeypatch, better):
     table = student.student_vs_flux.function(**how)
     r2 = {case.key: case.score.metrics["r2"].value for case in table.cases}
     assert r2["chosen"] == r2[better] and r2["student"] != r2["joint"]
+
+
+@pytest.mark.parametrize(
+    ("least", "expected"),
+    [
+        ("denoised_alone", ("student", "denoised_alone", "denoised_alone")),
+        ("labels", ("student", "flux", "labels")),
+        ("components", ("student", "flux", "components")),
+        ("joint", ("joint", "flux", "flux")),
+    ],
+)
+def test_baselines_are_chosen_on_valid_stars(at_bench, monkeypatch, least, expected):
+    """Whatever they do on test stars: the largest of several scores there is no fair one."""
+    names = ("student", "joint", "flux", "components", "denoised", "denoised_alone", "labels")
+    asked = iter(name for name in names for _ in range(1 + (name == "joint")))  # joint: a search
+
+    def missed(model, part):
+        name = next(asked)
+        return 0.1 if name == least else 1.0 + 0.1 * names.index(name)
+
+    monkeypatch.setattr(student, "missed", missed)
+    how = {"stars": 128, "label_weights": (1.0,), "count": 8, "epochs": 1}
+    table = student.student_vs_flux.function(**how)
+    r2 = {case.key: case.score.metrics["r2"].value for case in table.cases}
+    assert len({r2[name] for name in names}) == len(names)
+    found = tuple(r2[name] for name in ("chosen", "flux_baseline", "baseline"))
+    assert found == tuple(r2[name] for name in expected)
+
+
+def test_the_wide_student_is_as_much_wider_as_asked(at_bench, monkeypatch):
+    """And sees no more than the first; only one of the four is told the error."""
+    made = []
+
+    def taught(pixels, z, kind="mlp", **sizes):
+        made.append((kind, pixels.train.features.shape[-1], sizes.get("widths")))
+        return networks.taught(pixels, z, kind, **sizes)
+
+    monkeypatch.setattr(student, "taught", taught)
+    table = student.student_plus.function(factor=3)
+    own = student.stored_student("mlp").config["widths"]
+    assert [case.key for case in table.cases] == ["flux", "wide", "conv", "flux_error"]
+    flux, both, wide = PIXELS, 2 * PIXELS, [3 * width for width in own]
+    assert made[:2] == [("mlp", flux, None), ("mlp", flux, wide)]
+    assert made[2:] == [("conv", flux, None), ("mlp", both, None)]
+
+
+def test_a_joint_student_is_taught_by_its_weights_and_chosen_on_valid_stars(at_bench, monkeypatch):
+    weights = []
+
+    def joint(pixels, z, latent_weight, label_weight):
+        weights.append((latent_weight, label_weight))
+        return own(pixels, z, latent_weight, label_weight)
+
+    own = student._joint
+    monkeypatch.setattr(student, "_joint", joint)
+    table = student.student_joint.function(label_weights=(0.1, 10.0))
+    assert weights == [(1.0, 0.1), (1.0, 10.0), (0.0, 1.0)]
+    wrong = {case.key: case.score.columns["rmse_valid"] for case in table.cases}
+    r2 = {case.key: case.score.metrics["r2"].value for case in table.cases}
+    assert r2["chosen"] == r2[min(("0.1", "10"), key=wrong.__getitem__)]
+    assert wrong["chosen"] == min(wrong["0.1"], wrong["10"])

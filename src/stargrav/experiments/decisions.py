@@ -45,9 +45,7 @@ STUDENT_OVER_FLUX = Finding("student_probe", at_least("r2[student,ridge] - r2[fl
 ERROR_MISSING = Finding("student_plus")
 JOINT_GAINS = Finding("student_joint", more_than("r2[chosen] - r2[0]", 0.0))
 END_TO_END = Finding("student_vs_flux")
-CHOSEN_OVER_FLUX = Finding(
-    "student_vs_flux", at_least("r2[chosen] - max(r2[flux], r2[denoised])", 0.0)
-)
+CHOSEN_OVER_FLUX = Finding("student_vs_flux", at_least("r2[chosen] - r2[flux_baseline]", 0.0))
 TEACHER_ADDS = Finding("student_vs_flux", more_than("r2[chosen] - r2[labels]", 0.0))
 LATENT_OVER_FLUX = Finding("latent_vs_flux", more_than("r2[latent] - r2[flux]", 0.0))
 LAYERS_OVER_FLUX = Finding("latent_vs_flux", more_than("r2[all_layers] - r2[flux]", 0.0))

@@ -41,11 +41,12 @@ def encoded(seen: Parts, teacher: str = "teacher") -> Parts:
     return Parts(*(replace(part, readout=READOUT) for part in _by_teacher(seen, say, teacher)))
 
 
-def cleaned(seen: Parts) -> Parts:
-    """Flux as the teacher denoises it.
+def cleaned(seen: Parts, teacher: str = "teacher") -> Parts:
+    """Flux as a teacher denoises it.
 
     Args:
         seen: flux and error side by side.
+        teacher: as its stage is named after "train@".
     """
     place = device(current().accelerator)
 
@@ -54,7 +55,7 @@ def cleaned(seen: Parts) -> Parts:
     ) -> np.ndarray:
         return denoised(teacher, flux, error, level, place)
 
-    return _by_teacher(seen, say)
+    return _by_teacher(seen, say, teacher)
 
 
 def stored_student(kind: str) -> Standardised:
@@ -147,7 +148,7 @@ def taught(
 def _by_teacher(
     seen: Parts,
     say: Callable[[BlindSpotUNet, np.ndarray, np.ndarray, float], np.ndarray],
-    teacher: str = "teacher",
+    teacher: str,
 ) -> Parts:
     """What is said by a teacher of flux, error and noise level, draw by draw."""
     network = models.load(current().inputs.folder(f"train@{teacher}"))
