@@ -272,7 +272,10 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _store_model(fitted: Fitted, inputs: Inputs, folder: Path) -> None:
     linear = isinstance(fitted.estimator, Pipeline)
     head = as_head(fitted.estimator) if linear else fitted.estimator
-    served.store(head, fitted.readout, fitted.target, inputs.folder("train@teacher"), folder)
+    (seen,) = inputs.spectra("flux", "error", stars=1).valid.features
+    teacher = inputs.folder("train@teacher")
+    valid = np.split(seen, 2, axis=1)
+    served.store(head, fitted.readout, fitted.target, teacher, valid, folder)
 
 
 def _log(
@@ -328,7 +331,7 @@ def _log_model(result: Result, inputs: Inputs) -> None:
         return
     spectra = store.read_spectra(inputs.folder(inputs.data) / "test.h5")
     example = {"flux": np.array(spectra.flux[:2]), "error": np.array(spectra.error[:2])}
-    *_, target = served.read(result.folder / "model")
+    _, _, target, _ = served.read(result.folder / "model")
     numbers = np.dtype(np.float32)
     pixels = (-1, len(spectra.wave))
     mlflow.pyfunc.log_model(
