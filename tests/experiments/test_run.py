@@ -1,11 +1,16 @@
 """The runner: what MLflow gets, what a crash leaves, what is shown again."""
 
 import json
+import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
+from urllib.request import Request, urlopen
 
 import mlflow
 import numpy as np
@@ -13,6 +18,8 @@ import pytest
 import torch
 from mlflow.tracking import MlflowClient
 
+from stargrav.data import store as data
+from stargrav.data.loader import NoisySpectra
 from stargrav.errors import InputError
 from stargrav.experiments import run as runner
 from stargrav.experiments.inputs import Inputs, Parts
@@ -23,6 +30,7 @@ from stargrav.experiments.spec import at_least, experiment
 from stargrav.experiments.steps import Mlp, fit, latents, over, score
 from stargrav.experiments.table import Table
 from stargrav.files import folder_of_marks
+from stargrav.inference.served import ServedModel
 from stargrav.labels import LABELS
 from stargrav.models.probes import as_head, ols, ridge
 from stargrav.training.tasks import RegressionTask
@@ -142,9 +150,6 @@ def test_verdict_and_criteria(done):
 
 def test_the_served_model_answers_as_the_experiment_did(done, store, inputs):
     """Teacher, pooling and head on the noisy spectra give the predictions of the test stars."""
-    from stargrav.data import store as data
-    from stargrav.data.loader import NoisySpectra
-
     spectra = data.read_spectra(inputs.folder("dataset") / "test.h5")
     (batch,) = NoisySpectra(spectra, len(spectra), noise_level=1.0, seed=42)
     flux, error = (batch[key].numpy() for key in ("noisy", "error"))
@@ -161,6 +166,49 @@ def test_the_served_model_answers_as_the_experiment_did(done, store, inputs):
     flux[3, 2] = np.nan
     with pytest.raises(InputError, match="flux, row 3"):
         served.predict({"flux": flux, "error": error})
+
+
+@pytest.fixture
+def server(done, store, tmp_path):
+    """Where `mlflow models serve` answers for the model of the toy's run."""
+    _, logged = latest(store, experiment="toy")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    of = ["-m", f"models:/{logged.outputs.model_outputs[0].model_id}", "--env-manager", "local"]
+    call = [sys.executable, "-m", "mlflow", "models", "serve", *of, "-p", str(port)]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
+    with (tmp_path / "log").open("w") as log:
+        started = {"cwd": tmp_path, "env": environment, "start_new_session": True}
+        process = subprocess.Popen(call, stdout=log, stderr=log, **started)
+    at = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(360):
+            try:
+                urlopen(f"{at}/ping", timeout=5).close()
+                break
+            except OSError:
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                time.sleep(0.5)
+        yield at
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def test_the_model_of_a_run_answers_over_http(server, done, store, inputs):
+    """As the README says: {"inputs": {"flux": [[...]], "error": [[...]]}} gives log_g."""
+    spectra = data.read_spectra(inputs.folder("dataset") / "test.h5")
+    asked = {"flux": spectra.flux[:3].tolist(), "error": spectra.error[:3].tolist()}
+    request = Request(
+        f"{server}/invocations",
+        json.dumps({"inputs": asked}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urlopen(request, timeout=60) as answer:
+        found = json.load(answer)["predictions"]["log_g"]
+    own = ServedModel(done.folder / "model").predict(asked)["log_g"]
+    np.testing.assert_allclose(found, own, rtol=1e-5)
 
 
 def test_a_stored_result_is_shown_again(done, inputs, store, capsys):
