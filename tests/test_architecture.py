@@ -21,6 +21,7 @@ ABOVE_ALL = (
     "cli",
     "commands",
     "dvc_process",
+    "libraries",
     "page",
     "pipeline",
     "report",

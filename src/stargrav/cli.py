@@ -63,9 +63,9 @@ def synthesize(
     LABELS has the columns T_eff (K), log_g, M_H, a_M, C_M (dex). OUT holds `wave`, `flux` and
     `para` (M_H, T_eff, log_g, C_M, a_M).
     """
-    from stargrav import commands
+    from stargrav import libraries
 
-    commands.synthesize(labels, out, resolution, wave, lines)
+    libraries.synthesize(labels, out, resolution, wave, lines)
 
 
 @cli.command()
@@ -84,9 +84,9 @@ def library(
     out: Path, nodes: str, components: int, lines: Path | None, processes: int | None
 ) -> None:
     """Build the library of rest-frame spectra and write it to OUT; resumes if interrupted."""
-    from stargrav import commands
+    from stargrav import libraries
 
-    commands.library(out, nodes, components, lines, processes)
+    libraries.library(out, nodes, components, lines, processes)
 
 
 @cli.command()
@@ -132,9 +132,9 @@ def import_(kind: str, path: Path, out: Path, components: int) -> None:
     bosz: a folder of model files as MAST serves them; grid: HDF5 with wave, flux, para;
     pfsspec: a ready-made data set.
     """
-    from stargrav import commands
+    from stargrav import libraries
 
-    commands.import_source(kind, path, out, components)
+    libraries.import_source(kind, path, out, components)
 
 
 @cli.command(context_settings=FREE_KEYS)

@@ -13,7 +13,7 @@ from lightgbm import LGBMRegressor
 from mlflow.tracking import MlflowClient
 from small_inputs import INSTRUMENT, READOUTS, SIZES, spectra
 
-from stargrav import models, settings
+from stargrav import commands, models, settings
 from stargrav.data import store
 from stargrav.errors import InputError
 from stargrav.experiments import baselines
@@ -262,6 +262,25 @@ def test_the_best_settings_are_adopted_and_comments_stay(heads, tmp_path):
     with pytest.raises(InputError, match=r"params\.yaml: experiments\.absent: found no such line"):
         settings.adopt(path, {"absent": {"a": 1}})
     assert path.read_text().splitlines() == after
+
+
+def test_what_has_been_adopted_is_not_adopted_again(heads, tmp_path, monkeypatch, capsys):
+    """As where the search found nothing better: one line says so, and nothing is written."""
+    for name in ("params.yaml", "MLproject", "dvc.yaml"):
+        shutil.copy(Path(__file__).parents[2] / name, tmp_path)
+    shutil.copytree(heads.folder, tmp_path / "artifacts" / "experiments" / "tune_mlp")
+    monkeypatch.chdir(tmp_path)
+    before = (tmp_path / "params.yaml").read_text()
+    found = Result(heads.folder).best["encoder_mlp"]
+    monkeypatch.setattr(Result, "best", {"encoder_mlp": {**found, "dropout": 0.123}})
+    commands.adopt("tune_mlp")
+    adopted = (tmp_path / "params.yaml").read_text()
+    assert adopted != before and "dropout 0.123" in capsys.readouterr().out
+    commands.adopt("tune_mlp")
+    assert (tmp_path / "params.yaml").read_text() == adopted
+    assert capsys.readouterr().out.splitlines() == [
+        "params.yaml: experiments.encoder_mlp: nothing better was found, nothing is written"
+    ]
 
 
 def test_what_is_adopted_holds_in_every_profile_but_quick(tmp_path):

@@ -10,6 +10,7 @@ import torch
 
 from stargrav.errors import InputError
 from stargrav.models.heads import MlpHead
+from stargrav.training import record
 from stargrav.training.batches import TensorBatches
 from stargrav.training.device import device
 from stargrav.training.fit import fit
@@ -317,3 +318,16 @@ def test_a_loss_that_is_not_finite_ends_the_training():
     y[7] = np.inf
     with pytest.raises(FloatingPointError, match="epoch 1"):
         train_head((x, y), (x, y), plan(), (8,))
+
+
+def test_a_long_epoch_says_how_far_it_is(monkeypatch, capsys):
+    """One line now and then, none of them for what is over soon; none at all without a name."""
+    now = iter(range(0, 10**6, 4))
+    monkeypatch.setattr(record.time, "perf_counter", lambda: float(next(now)))
+    train_head(data(4000), data(50, 1), plan(epochs=1, progress="head"), (8,))
+    said = [line for line in capsys.readouterr().out.splitlines() if "% of it" in line]
+    shares = [int(line.split(", ")[1].split(" ")[0]) for line in said]
+    assert said[0].startswith("head: epoch 1/1, ") and shares == sorted(set(shares))
+    assert 1 < len(shares) < 15 and shares[-1] <= 100
+    train_head(data(4000), data(50, 1), plan(epochs=1), (8,))
+    assert "% of it" not in capsys.readouterr().out
