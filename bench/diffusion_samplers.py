@@ -1,61 +1,83 @@
-"""Time of a thousand ancestral steps against that of the second-order sampler.
+"""A thousand ancestral steps against the second-order sampler: seconds, and what they sample.
 
     python bench/diffusion_samplers.py [--spectra 8] [--pixels 1024] [--channels 32 64 128 256]
-                                       [--steps 50] [--device cpu]
+    python bench/diffusion_samplers.py --model artifacts/denoisers/prior --spectra 300
 
-Both ask the same network, of random weights: a sampler's time does not depend on what the network
-has learnt. That both samples are equally good is shown on a normal distribution by
-`tests/diffusion/test_sample.py`, with the same two-sample test.
+The first asks a network of random weights: a sampler's time does not depend on what the network
+has learnt. The second asks a trained one, whose samples of both kinds are then compared by the
+two-sample tests of `ddpm` (energy distance, classifier), in principal components that hold nearly
+all of them; beside it two sets by the ancestral steps, of one distribution. On a normal
+distribution the same is shown by `tests/diffusion/test_sample.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
-import torch
+import numpy as np
+from sklearn.decomposition import PCA
 
-from stargrav.diffusion.denoise import NetworkDenoiser
-from stargrav.diffusion.sample import SAMPLERS, sample
-from stargrav.diffusion.schedule import LinearBeta
+from stargrav import models
+from stargrav.diffusion.sample import SAMPLERS
+from stargrav.inference.diffused import drawn
+from stargrav.metrics.two_sample import classifier_test, energy_test
 from stargrav.models.unet1d import UNet1d
 
 ASKED = 15  # times as fast
+COMPONENTS = 20
 
 
-def seconds(denoiser: NetworkDenoiser, shape: tuple[int, int], name: str, steps: int) -> float:
-    """Seconds of one batch of samples; of the processor where it does the work, so that other
-    work does not count."""
-    device = denoiser.network.place.device
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
-    generator = torch.Generator(device).manual_seed(0)
+def timed(network: UNet1d, count: int, sampler: str, steps: int, seed: int, device: str) -> tuple:
+    """Samples, and seconds: of the processor where it does the work, so that other work does not
+    count."""
+    clock = time.process_time if device == "cpu" else time.perf_counter
     start = clock()
-    found = sample(denoiser, shape, SAMPLERS[name], generator, steps)
-    assert bool(found.isfinite().all())  # waits for an accelerator, too
-    return clock() - start
+    found = drawn(network, count, seed, sampler, steps, device)  # on the processor in the end
+    assert np.isfinite(found).all()
+    return found, clock() - start
 
 
 def main() -> None:
     """Time both, and compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, help="folder of a trained prior, with its sizes")
     parser.add_argument("--spectra", type=int, default=8)
     parser.add_argument("--pixels", type=int, default=1024)
     parser.add_argument("--channels", type=int, nargs="+", default=[32, 64, 128, 256])
     parser.add_argument("--steps", type=int, default=SAMPLERS["dpm_solver"].steps)
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
-    network = UNet1d(given.pixels, channels=given.channels, prediction="v").to(given.device).eval()
-    denoiser = NetworkDenoiser(network, LinearBeta())
-    shape = (given.spectra, given.pixels)
-    seconds(denoiser, shape, "dpm_solver", 2)  # what is done once
-    fast = seconds(denoiser, shape, "dpm_solver", given.steps)
-    slow = seconds(denoiser, shape, "ancestral", SAMPLERS["ancestral"].steps)
+    if given.model:
+        network = models.load(given.model)
+    else:
+        network = UNet1d(given.pixels, channels=given.channels, prediction="v")
+    settings, count = network.config, given.spectra
+    many = SAMPLERS["ancestral"].steps
+    timed(network, 2, "dpm_solver", 2, 0, given.device)  # what is done once
+    fast, fast_seconds = timed(network, count, "dpm_solver", given.steps, 1, given.device)
+    slow, slow_seconds = timed(network, count, "ancestral", many, 2, given.device)
     print(
-        f"{given.spectra} spectra of {given.pixels} pixels, channels {given.channels}, "
-        f"{given.device}: ancestral, {SAMPLERS['ancestral'].steps} steps {slow:.2f} s; "
-        f"second order, {given.steps} steps {fast:.2f} s; ratio {slow / fast:.1f} "
+        f"{count} spectra of {settings['pixels']} pixels, channels {list(settings['channels'])}, "
+        f"{given.device}: ancestral, {many} steps {slow_seconds:.2f} s; second order, "
+        f"{given.steps} steps {fast_seconds:.2f} s; ratio {slow_seconds / fast_seconds:.1f} "
         f"({ASKED} asked)"
     )
+    if given.model is None:
+        return
+    again, _ = timed(network, count, "ancestral", many, 3, given.device)
+    others, _ = timed(network, 4 * count, "dpm_solver", given.steps, 4, given.device)
+    axes = PCA(COMPONENTS, whiten=True, random_state=0).fit(others)  # of none that are compared
+    share = axes.explained_variance_ratio_.sum()
+    print(f"{COMPONENTS} components, {share:.4f} of the variance of further samples")
+    for name, other in (("second order", fast), ("ancestral again", again)):
+        x, y = axes.transform(other), axes.transform(slow)
+        energy, told = energy_test(x, y, 0), classifier_test(x, y, 0)
+        print(
+            f"{name:16s}against ancestral: energy distance {energy.value:.4f}, p {energy.p:.3f}; "
+            f"classifier right in {told.value:.3f}, p {told.p:.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from stargrav.errors import InputError
-from stargrav.files import require_writable
+from stargrav.files import hash_tree, require_writable
 
 _MARGIN = 6.0  # FWHM of the smoothing computed beyond the ends of a spectrum
 
@@ -30,6 +30,7 @@ def synthesize(
     from stargrav.physics.lines import read_lines
     from stargrav.progress import Progress
 
+    require_writable(out, "OUT")
     stars = read_labels(labels, synthesis.RANGES)
     low, high = wave or (synthesis.LOW, synthesis.HIGH)
     if not synthesis.LOW <= low < high <= synthesis.HIGH:
@@ -63,12 +64,14 @@ def library(
     from stargrav.physics.nodes import NODES, build_library, physics_version
 
     make = partial(synthesis.Synthesizer, lines=None if lines is None else read_lines(lines))
-    out.parent.mkdir(parents=True, exist_ok=True)
+    if not out.parent.exists():  # where the library is to lie in a fresh clone
+        out.parent.mkdir(parents=True)
     require_writable(out, "OUT")
     parts, several = out.with_name(f".{out.name}.parts"), processes or os.cpu_count() or 1
     made = build_library(NODES[nodes], parts, several, components, make_synthesizer=make)
-    listed = {"nodes": nodes, "lines": "built in" if lines is None else lines.name}
-    store.write_library(out, made, {**listed, "physics": physics_version()})
+    listed = "built in" if lines is None else f"{lines.name} {hash_tree(lines)[:16]}"
+    told = {"nodes": nodes, "lines": listed, "physics": physics_version()}
+    store.write_library(out, made, told)
     for part in parts.iterdir():
         part.unlink()
     parts.rmdir()

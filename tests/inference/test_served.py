@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from stargrav.errors import InputError
 from stargrav.inference import served
@@ -12,13 +13,11 @@ from stargrav.inference import served
 PIXELS = 64
 
 
-class TooLow:
-    """Stands for a teacher whose denoised spectra are too low by the same share."""
-
-    SHARE = 0.9
+class Drawing:
+    """Stands for a teacher that draws what it denoises towards the usual level, and below it."""
 
     def denoise(self, flux, error):
-        return SimpleNamespace(mean=self.SHARE * flux)
+        return SimpleNamespace(mean=0.5 * flux + 0.45)
 
     def layers(self, flux, error, names):
         return {name: flux[:, None, :] for name in names}  # one channel of all pixels
@@ -33,7 +32,7 @@ class FirstNumber:
 
 @pytest.fixture
 def stored(tmp_path, monkeypatch):
-    parts = {"teacher": TooLow(), "head": FirstNumber()}
+    parts = {"teacher": Drawing(), "head": FirstNumber()}
     monkeypatch.setattr(served.models, "load", lambda folder: parts[folder.name])
     monkeypatch.setattr(served.models, "save", lambda model, folder: None)
     (tmp_path / "teacher").mkdir()
@@ -45,23 +44,28 @@ def stored(tmp_path, monkeypatch):
 
 
 def spectra(n, seed=0):
-    """Flux over its median, and errors."""
+    """Flux whose noise-free median is 1, where that of the noisy flux is lower; and errors."""
     rng = np.random.default_rng(seed)
-    flux = 1 + 0.2 * rng.standard_normal((n, PIXELS))
-    flux /= np.median(flux, axis=1, keepdims=True)
-    return flux.astype(np.float32), np.full_like(flux, 0.1, dtype=np.float32)
+    low = 0.3 * (rng.random((n, PIXELS)) < 0.2)
+    flux = 1 - low + 0.1 * rng.standard_normal((n, PIXELS))
+    return flux.astype(np.float32), np.full((n, PIXELS), 0.1, dtype=np.float32)
 
 
 @pytest.mark.parametrize("unit", [1.0, 3e-17])
-def test_a_level_that_is_too_low_on_average_is_set_right(stored, unit):
-    """And the unit of the flux makes no difference."""
+def test_the_level_is_right_on_average_in_any_unit(stored, unit):
+    """Of other stars than those that it was set by; as it comes it is lower by a tenth of 1."""
     flux, error = spectra(300, seed=1)
     found = served.ServedModel(stored).predict({"flux": unit * flux, "error": unit * error})
-    np.testing.assert_allclose(found["log_g"], flux.mean(axis=1), rtol=1e-5)
+    ratio = found["log_g"] / flux.mean(axis=1)  # of the level that is right to that taken
+    assert ratio.mean() == pytest.approx(1, abs=3e-3) and ratio.std() > 0.005
+    uncorrected = served._level(Drawing(), *map(torch.from_numpy, (flux, error)))
+    assert 1 - float(uncorrected.mean()) > 0.05
 
 
-def test_the_level_is_that_of_the_valid_stars(stored):
-    assert served.read(stored) == ("enc_last", "global_mean", "log_g", pytest.approx(0.9))
+def test_what_is_read_is_stored(stored):
+    layer, pooling, target, level = served.read(stored)
+    assert (layer, pooling, target) == ("enc_last", "global_mean", "log_g")
+    assert 0.5 < level < 1
 
 
 @pytest.mark.parametrize("missing", ["layer", "level"])

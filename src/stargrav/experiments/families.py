@@ -30,6 +30,7 @@ from stargrav.models.ridge import RidgeScore, SweptRidge
 
 LEVELS = (0.1, 1.0)  # of the noise, in units of the error
 COMPONENTS = 48  # of flux / error that the plain network reads
+PLAIN_PATIENCE = 15  # epochs of that network without improvement
 RIDGE_ALPHAS = (1e1, 1e2, 1e3, 1e4, 1e5)
 
 
@@ -140,6 +141,18 @@ def plain_mlp(train: Part, epochs: int, patience: int) -> Mlp:
     """
     fresh = train.noiseless is not None
     return Mlp((256, 128), 0.0, fresh_noise=fresh, **annealed(epochs, patience))
+
+
+def plain_network(level: float, stars: int, epochs: int) -> tuple[Parts, Mlp]:
+    """The whitened components of stars, and the plain network that is to read them.
+
+    Args:
+        level: of the noise.
+        stars: of train.
+        epochs: at most so many.
+    """
+    parts = whitened(COMPONENTS, level, stars, draws=1, twins=True)
+    return parts, plain_mlp(parts.train, epochs, PLAIN_PATIENCE)
 
 
 def annealed(epochs: int, patience: int, **others: Any) -> dict[str, Any]:

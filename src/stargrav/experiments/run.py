@@ -33,6 +33,7 @@ import stargrav
 from stargrav import ranks
 from stargrav.abandoned import at_work, end_abandoned
 from stargrav.data import store
+from stargrav.data.loader import Clean
 from stargrav.experiments import figures, results
 from stargrav.experiments.inputs import Inputs
 from stargrav.experiments.present import criterion_text, text
@@ -41,6 +42,7 @@ from stargrav.experiments.spec import Experiment
 from stargrav.experiments.steps import Bench, Fitted, bench
 from stargrav.files import alone, whole
 from stargrav.inference import served
+from stargrav.inference.draws import pixels
 from stargrav.models.probes import as_head
 
 MADE_UP_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")  # by MLflow, for a run without one
@@ -272,10 +274,11 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _store_model(fitted: Fitted, inputs: Inputs, folder: Path) -> None:
     linear = isinstance(fitted.estimator, Pipeline)
     head = as_head(fitted.estimator) if linear else fitted.estimator
-    (seen,) = inputs.spectra("flux", "error", stars=1).valid.features
+    clean = Clean(store.read_spectra(inputs.folder(inputs.data) / "valid.h5"))
+    rows = np.arange(len(clean.spectra))
+    seen = pixels(clean, rows, ("flux", "error"), fitted.noise_level, inputs.seed, 0)
     teacher = inputs.folder("train@teacher")
-    valid = np.split(seen, 2, axis=1)
-    served.store(head, fitted.readout, fitted.target, teacher, valid, folder)
+    served.store(head, fitted.readout, fitted.target, teacher, np.split(seen, 2, axis=1), folder)
 
 
 def _log(

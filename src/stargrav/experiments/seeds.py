@@ -1,29 +1,31 @@
 """What another seed of its training changes in what a network reads.
 
 In the other experiments a network is trained once, and its interval is that of the choice of test
-stars. Here some of them are trained with several seeds, on the same stars; noise that is drawn
-anew is other noise with each. Scores are means over the trainings, with intervals of both.
+stars. Here some of them are trained with several seeds: first weights, order of the stars, dropout
+and noise that is drawn anew are others with each; stars, stored noise, the features and the ridge
+that a tower corrects are the same, and so is the teacher. Scores are means over the trainings,
+with intervals of both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from sklearn.base import RegressorMixin
 
 from stargrav.experiments.baselines import NEEDS
 from stargrav.experiments.families import (
-    COMPONENTS,
+    Ridged,
     annealed,
     global_families,
     pixels,
-    plain_mlp,
+    plain_network,
     ridged,
     scored,
     side_by_side,
     top_pixels,
-    whitened,
 )
 from stargrav.experiments.inputs import Parts
 from stargrav.experiments.spec import Count, experiment, more_than
@@ -40,24 +42,27 @@ from stargrav.experiments.steps import (
 )
 from stargrav.experiments.table import Score, Table
 from stargrav.metrics.estimate import Estimate
-from stargrav.metrics.repeats import averaged, scatter
+from stargrav.metrics.repeats import averaged, of_stars, scatter
 from stargrav.models.pooling import READOUT
 from stargrav.models.probes import ridge
 from stargrav.models.residual import OnRidge
 
-NETWORKS = ("head", "plain", "tower", "fused", "plain_few")
+NETWORKS = ("head", "plain", "tower", "plain_few", "fused")
 BESIDE = {"head": "ridge", "tower": "plain", "fused": "plain_few"}  # what each is compared with
-PATIENCE = 15  # of the plain network
 
-Model = Mlp | Network | OnRidge
+Model = RegressorMixin | Mlp | OnRidge
 
 
 @experiment(
     plan="towers seeds",
-    claim="What is said of networks outlasts another seed: it changes less than other stars do",
+    claim="Comparisons of networks outlast another seed: it changes them less than other stars do",
     accept=[
-        more_than("r2[head] - r2[ridge]", 0.0),
-        *(more_than(f"stars[{name}] - scatter[{name}]", 0.0) for name in NETWORKS),
+        *(more_than(f"gain[{name}]", 0.0) for name in BESIDE),
+        *(more_than(f"star_scatter[{name}] - seed_scatter[{name}]", 0.0) for name in NETWORKS),
+        *(
+            more_than(f"gain_star_scatter[{name}] - gain_seed_scatter[{name}]", 0.0)
+            for name in BESIDE
+        ),
     ],
     needs=(*NEEDS, "latents@base"),
     figures=("scores",),
@@ -75,50 +80,50 @@ def training_seeds(
     tower_epochs: Count = 60,
     fused_epochs: Count = 40,
 ) -> Table:
-    """The head of encoder_mlp, the plain network, the global tower, two towers side by side.
+    """A network on latents, the plain network, the global tower, both towers fused by FiLM.
 
-    The last of `few` stars, with the plain network of as many. `scatter` is the standard deviation
-    of R2 from seed to seed, `stars` that from one choice of test stars to another; `gain` is R2
-    over that of the ridge on the same latents (head), or of the plain network (towers).
+    The last of `few` stars, with the plain network of as many. `gain` is R2 over that of the ridge
+    on the same latents (head), or of the plain network (towers). `seed_scatter` is the standard
+    deviation of R2 from seed to seed, `star_scatter` that from one choice of test stars to
+    another; `gain_...` are those of the gain, whose stars are paired.
     """
 
-    def plain(stars: int) -> tuple[Parts, Model]:
-        parts = whitened(COMPONENTS, 1.0, stars, draws=1, twins=True)
-        return parts, plain_mlp(parts.train, plain_epochs, PATIENCE)
-
-    def tower(stars: int, fused: bool) -> tuple[Parts, Model]:
+    def towers(stars: int) -> tuple[Parts, Ridged, Parts]:
         flux = spectra("flux", stars=stars)
         found = ridged(flux, draws)
-        told = side_by_side(*global_families(flux, found, count, segments, draws).values())
-        if not fused:
-            parts = side_by_side(told, found.score)
-            return parts, OnRidge(Mlp(**annealed(tower_epochs, 10)))
+        told = global_families(flux, found, count, segments, draws).values()
+        return flux, found, side_by_side(*told)
+
+    def tower() -> tuple[Parts, OnRidge]:
+        _, found, told = towers(stars)
+        return side_by_side(told, found.score), OnRidge(Mlp(**annealed(tower_epochs, 10)))
+
+    def fused() -> tuple[Parts, OnRidge]:
+        flux, found, told = towers(few)
         features = told.train.features.shape[-1]
         places = top_pixels(found.weights, windows)
-        sizes = {"places": places, "features": features, "fusion": "concat"}
+        sizes = {"places": places, "features": features, "fusion": "film"}
         network = Network("two_tower", sizes, **annealed(fused_epochs, 8))
         return side_by_side(pixels(flux, draws), told, found.score), OnRidge(network)
 
-    made: dict[str, Callable[[], tuple[Parts, Model]]] = {
+    made: Mapping[str, Callable[[], tuple[Parts, Model]]] = {
+        "ridge": lambda: (latents(*READOUT, stars=stars), ridge(1e-3)),
         "head": lambda: (latents(*READOUT, stars=stars), Mlp(epochs=head_epochs)),
-        "plain": lambda: plain(stars),
-        "tower": lambda: tower(stars, fused=False),
-        "plain_few": lambda: plain(few),
-        "fused": lambda: tower(few, fused=True),
+        "plain": lambda: plain_network(1.0, stars, plain_epochs),
+        "tower": tower,
+        "plain_few": lambda: plain_network(1.0, few, plain_epochs),
+        "fused": fused,
     }
-    table = over(model=("ridge", *made))
-    told: dict[str, Estimate] = {}
+    table = over(model=tuple(made))
+    each: dict[str, list[Score]] = {}
     for case in table:
-        if case.model == "ridge":
-            parts = latents(*READOUT, stars=stars)
-            found = scored(fit(ridge(1e-3), parts.train, parts.valid), parts.test)
-        else:
-            parts, model = made[case.model]()
-            fitted = [_trained(model, parts, seed) for seed in range(trainings)]
-            found = _mean([scored(one, parts.test) for one in fitted], case.model)
-        told[case.model] = found.metrics["r2"]
+        parts, model = made[case.model]()
+        numbers = range(1 if case.model == "ridge" else trainings)  # which has no seed
+        fitted = [_trained(model, parts, number) for number in numbers]
+        each[case.model] = [scored(one, parts.test) for one in fitted]
+        found = _mean(each[case.model], case.model)
         if case.model in BESIDE:
-            found = found.also(gain=told[case.model] - told[BESIDE[case.model]])
+            found = found.also(**_gain(each[case.model], each[BESIDE[case.model]], case.model))
         case.record(found)
     return table
 
@@ -130,22 +135,16 @@ def _trained(model: Model, parts: Parts, number: int) -> Fitted:
         return fit(model, parts.train, parts.valid)
 
 
-def _mean(each: list[Score], model: str) -> Score:
-    """The mean score of a network's trainings, and how far they scatter."""
-    seed = current().seed
+def _mean(each: Sequence[Score], model: str) -> Score:
+    """The mean score of a network's trainings, and how far R2 scatters."""
+    seed, r2 = current().seed, [one.metrics["r2"] for one in each]
     metrics = {
         name: averaged([one.metrics[name] for one in each], seed, f"{model}: {name}")
         for name in each[0].metrics
     }
-    values = np.array([one.metrics["r2"].value for one in each])
-    stars = np.mean([one.metrics["r2"].draws for one in each], axis=0)
-    if len(values) > 1:
-        metrics["scatter"] = scatter(values, seed)
-    metrics |= {
-        "stars": Estimate.exact(np.std(stars)),
-        "lowest": Estimate.exact(values.min()),
-        "highest": Estimate.exact(values.max()),
-    }
+    values = [one.value for one in r2]
+    metrics |= {f"{name}_scatter": found for name, found in _scatters(r2).items()}
+    metrics |= {"lowest": Estimate.exact(min(values)), "highest": Estimate.exact(max(values))}
     return replace(
         each[0],
         metrics=metrics,
@@ -155,3 +154,20 @@ def _mean(each: list[Score], model: str) -> Score:
         model=None,
         seconds=sum(one.seconds for one in each),
     )
+
+
+def _gain(each: Sequence[Score], beside: Sequence[Score], model: str) -> dict[str, Estimate]:
+    """The mean difference of R2 from what a network is compared with, seed by seed."""
+    others = beside if len(beside) > 1 else [*beside] * len(each)
+    gains = [a.metrics["r2"] - b.metrics["r2"] for a, b in zip(each, others, strict=True)]
+    found = averaged(gains, current().seed, f"{model}: gain")
+    scatters = {f"gain_{name}_scatter": one for name, one in _scatters(gains).items()}
+    return {"gain": found, **scatters}
+
+
+def _scatters(each: Sequence[Estimate]) -> dict[str, Estimate]:
+    """Standard deviations of a statistic, by seed (of two trainings or more) and by stars."""
+    found = {"star": Estimate.exact(np.std(of_stars(each).draws))}
+    if len(each) > 1:
+        found["seed"] = scatter(np.array([one.value for one in each]), current().seed)
+    return found

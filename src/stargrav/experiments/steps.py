@@ -154,6 +154,7 @@ class Fitted:
         columns: of its row in the table: numbers of stars and noise draws, and the like.
         history: one mapping per epoch, where it was trained in epochs.
         seconds: that fitting took.
+        noise_level: of the flux that it was fitted to.
     """
 
     estimator: Predicts
@@ -162,6 +163,7 @@ class Fitted:
     columns: Mapping[str, float]
     history: Sequence[Mapping[str, float]] = ()
     seconds: float = 0.0
+    noise_level: float = 1.0
 
 
 _BENCH: ContextVar[Bench] = ContextVar("bench")
@@ -260,7 +262,7 @@ def fit(
     else:
         fitted, history = _fitted(model, seen, checked, train, target)
     seconds = time.perf_counter() - started
-    return Fitted(fitted, target, train.readout, columns, history, seconds)
+    return Fitted(fitted, target, train.readout, columns, history, seconds, train.noise_level)
 
 
 def predict(model: Fitted, part: Part) -> Prediction:

@@ -228,9 +228,9 @@ def student_vs_flux(
     `student`, `flux`, `components` and `denoised` are the student's latent, the noisy flux, its
     leading components (`flux_components`) and the denoised flux, by the best of the same heads
     (`score_by_best`); `joint` is the student of latent and log g that does best on the valid
-    stars, `labels` the same network taught log g alone. The teacher of `denoised` is told the
-    data set's error, that of `denoised_alone` flux alone. `CHOSEN` of others are those that do
-    best on the valid stars.
+    stars, `labels` the same network taught log g alone. The network of `denoised` sees the data
+    set's error, that of `denoised_alone` flux alone; in both the error weighs what was measured of
+    a pixel against what is predicted. `CHOSEN` of others are those that do best on valid stars.
     """
     flux, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
     denoised = {"denoised": "teacher", "denoised_alone": "teacher_no_error"}

@@ -14,19 +14,17 @@ from typing import Any
 
 from stargrav.experiments.baselines import NEEDS
 from stargrav.experiments.families import (
-    COMPONENTS,
     LEVELS,
     Ridged,
     annealed,
     global_families,
     pixels,
-    plain_mlp,
+    plain_network,
     ridge_alone,
     ridged,
     scored,
     side_by_side,
     top_pixels,
-    whitened,
 )
 from stargrav.experiments.inputs import Parts
 from stargrav.experiments.spec import Count, Noise, Rate, at_least, experiment, more_than
@@ -45,7 +43,6 @@ from stargrav.models.pooling import READOUT
 from stargrav.models.residual import OnRidge
 from stargrav.models.towers import FUSIONS
 
-PLAIN_PATIENCE = 15
 WINDOWS = (128, 256, 512)
 FAMILIES = ("pca", "ridge", "segments", "error")
 FILTERS = {  # of the dilated network
@@ -335,6 +332,5 @@ def _pixels(level: float, stars: int, draws: int) -> tuple[Parts, Ridged]:
 
 def _plain(level: float, stars: int, epochs: int) -> Score:
     """The plain network on whitened components of the same stars."""
-    parts = whitened(COMPONENTS, level, stars, draws=1, twins=True)
-    model = plain_mlp(parts.train, epochs, PLAIN_PATIENCE)
+    parts, model = plain_network(level, stars, epochs)
     return scored(fit(model, parts.train, parts.valid), parts.test)

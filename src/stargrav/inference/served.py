@@ -115,8 +115,7 @@ class ServedModel:
                 row = int(np.flatnonzero(~good)[0])
                 expected = "finite, flux of positive median, error not negative"
                 raise InputError("spectra", f"{field}, row {row}", "a value of no use", expected)
-        median = np.median(flux, axis=1, keepdims=True)
-        parts = [self._batch(*pair) for pair in _batches(flux / median, error / median)]
+        parts = [self._batch(*pair) for pair in _batches(flux, error)]
         return {self.target: np.concatenate(parts).astype(np.float32)}
 
     @torch.inference_mode()
@@ -128,8 +127,14 @@ class ServedModel:
 
 @torch.inference_mode()
 def _level(teacher: BlindSpotUNet, flux: Tensor, error: Tensor) -> Tensor:
-    """(n, 1) median of the denoised flux."""
-    return teacher.denoise(flux, error).mean.quantile(0.5, dim=1, keepdim=True)
+    """(n, 1) median of the denoised flux, of spectra in any unit.
+
+    The teacher sees them over their noisy median, and draws them towards 1 from there: stars whose
+    noise-free median is known go the same way.
+    """
+    median = flux.quantile(0.5, dim=1, keepdim=True)
+    clean = teacher.denoise(flux / median, error / median).mean
+    return median * clean.quantile(0.5, dim=1, keepdim=True)
 
 
 def _batches(*arrays: np.ndarray) -> Iterator[tuple[Tensor, ...]]:

@@ -16,23 +16,27 @@ import numpy as np
 from stargrav.metrics.estimate import DRAWS, Estimate
 
 
-def widened(estimate: Estimate, values: np.ndarray, seed: int, name: str) -> Estimate:
+def widened(
+    estimate: Estimate, values: np.ndarray, seed: int, name: str, trainings: int = 1
+) -> Estimate:
     """An estimate of one training, uncertain by what another seed would have given.
 
     Differences between estimates stay paired in their stars. The trainings' own parts are
     independent of each other, while the doubt about s, which all share, is the same in all.
 
     Args:
-        estimate: of one training.
+        estimate: of one training, or the mean of several.
         values: (k,) the same statistic of k trainings with different seeds; with k < 2 nothing is
             known of their scatter, and nothing is added.
         seed: of the draws.
         name: of the training and the statistic: the same name, the same draws.
+        trainings: that the estimate is the mean of.
     """
     if len(values) < 2:
         return estimate
     own = np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(DRAWS)
-    return Estimate(estimate.value, estimate.draws + scatter(values, seed).draws * own)
+    added = scatter(values, seed).draws * own / np.sqrt(trainings)
+    return Estimate(estimate.value, estimate.draws + added)
 
 
 def averaged(estimates: Sequence[Estimate], seed: int, name: str) -> Estimate:
@@ -44,10 +48,13 @@ def averaged(estimates: Sequence[Estimate], seed: int, name: str) -> Estimate:
         name: of the network and the statistic; see `widened`.
     """
     values = np.array([one.value for one in estimates])
+    return widened(of_stars(estimates), values, seed, name, len(values))
+
+
+def of_stars(estimates: Sequence[Estimate]) -> Estimate:
+    """The mean over trainings, uncertain by the choice of stars alone."""
     draws = np.mean(np.broadcast_arrays(*(one.draws for one in estimates)), axis=0)
-    mean = Estimate(float(values.mean()), draws)
-    wide = widened(mean, values, seed, name)
-    return Estimate(mean.value, mean.draws + (wide.draws - mean.draws) / np.sqrt(len(values)))
+    return Estimate(float(np.mean([one.value for one in estimates])), draws)
 
 
 def scatter(values: np.ndarray, seed: int) -> Estimate:
