@@ -49,9 +49,7 @@ TOWERS = (
     Proposition(
         "T11", "Does the global tower beat it on average over seeds?", (GLOBAL_ON_AVERAGE,)
     ),
-    Proposition(
-        "T12", "Do both towers side by side beat it on average over seeds?", (FUSED_ON_AVERAGE,)
-    ),
+    Proposition("T12", "Do both towers fused beat it on average over seeds?", (FUSED_ON_AVERAGE,)),
 )
 
 _PLAIN = ("flux_baselines --profile full",)
