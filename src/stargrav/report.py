@@ -27,12 +27,13 @@ from stargrav.plots.style import save
 
 INTRODUCTION = """\
 A value stands with its 95 % bootstrap interval over the test stars; differences and ratios of
-models are paired, star by star. Networks are trained once, with one seed: how much another one
-would differ is not in the intervals. A verdict is pass where the whole interval meets the
-criterion, fail where none of it does, inconclusive in between; runs of the quick profile are not
-judged. Published is what earlier work reached on the real BOSZ-PFS data set at full size: a mark
-to pass, not a value to reproduce. Seconds are what a case took where it was measured, on one
-thread of a processor unless settings say otherwise; those of an early result were not kept."""
+models are paired, star by star. Networks are trained once, with one seed; how much another one
+would differ is in the intervals of transformers and of `training_seeds` alone. A verdict is
+pass where the whole interval meets the criterion, fail where none of it does, inconclusive in
+between; runs of the quick profile are not judged. Published is what earlier work reached on
+the real BOSZ-PFS data set at full size: a mark to pass, not a value to reproduce. Seconds are
+what a case took where it was measured, on one thread of a processor unless settings say
+otherwise; those of an early result were not kept."""
 
 WHOLE_SPECTRA = """\
 `plain` and `whitened_mlp` are one network, on whitened principal components: the baseline that the
