@@ -178,8 +178,9 @@ def predict(
     """T_eff, log g, M_H, a_M and C_M of measured spectra, each with its standard deviation.
 
     FILES are pfsspec HDF5 in the rest frame, on the pixels of the PFS medium-resolution red arm; a
-    parameter table is not needed. `chi2` far above 1 says that the library does not describe a
-    spectrum, or that its errors are too small.
+    parameter table is not needed; bad pixels are given large errors. `chi2` above 1 by more than
+    chance (.024 for a spectrum) says that the library does not describe a spectrum, that its
+    errors are too small, or that it is not in the rest frame.
     """
     from stargrav import commands
 

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stargrav.errors import InputError
 from stargrav.files import hash_tree, require_writable
 
+if TYPE_CHECKING:
+    from stargrav.physics.lines import LineList
+
 _MARGIN = 6.0  # FWHM of the smoothing computed beyond the ends of a spectrum
+
+
+def _listed(path: Path) -> LineList:
+    """A user's list of lines, and a word on how many of them are used."""
+    from stargrav.physics.lines import read_lines
+
+    found = read_lines(path)
+    print(f"{path}: {len(found)} lines of neutral and ionised atoms are used", file=sys.stderr)
+    return found
 
 
 def synthesize(
@@ -27,7 +41,6 @@ def synthesize(
     from stargrav.data.tables import read_labels
     from stargrav.observation.transforms import broaden
     from stargrav.physics import nodes, synthesis
-    from stargrav.physics.lines import read_lines
     from stargrav.progress import Progress
 
     require_writable(out, "OUT")
@@ -39,7 +52,7 @@ def synthesize(
     if resolution is not None and not 100 <= resolution <= synthesis.RESOLUTION / 2:
         allowed = f"100 to {synthesis.RESOLUTION / 2:g}"
         raise InputError("command line", "--resolution", f"{resolution:g}", allowed)
-    own = None if lines is None else read_lines(lines)
+    own = None if lines is None else _listed(lines)
     margin = 1 + _MARGIN / resolution if resolution else 1.0
     grid = synthesis.WAVE
     grid = grid[(grid >= low / margin) & (grid <= high * margin)]
@@ -60,10 +73,9 @@ def library(
     """The library of rest-frame spectra, from the synthesiser."""
     from stargrav.data import store
     from stargrav.physics import synthesis
-    from stargrav.physics.lines import read_lines
     from stargrav.physics.nodes import NODES, build_library, physics_version
 
-    make = partial(synthesis.Synthesizer, lines=None if lines is None else read_lines(lines))
+    make = partial(synthesis.Synthesizer, lines=None if lines is None else _listed(lines))
     if not out.parent.exists():  # where the library is to lie in a fresh clone
         out.parent.mkdir(parents=True)
     require_writable(out, "OUT")

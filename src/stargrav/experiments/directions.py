@@ -42,14 +42,14 @@ DECISION_POINTS = (
     ),
 )
 GAINS = {  # experiment -> gain over the base in R2(log g) of all test stars
-    "error_input": "r2[chosen,all] - r2[flux,all]",
+    "error_input": "gain[chosen,all]",
     "normalization": "r2[chosen,all] - r2[median,all]",
     "sensitive_windows": "r2[chosen,all] - r2[full,all]",
     "multitask": "gain[three,all]",
     "masked_pretraining": "r2[pretrained,all] - r2[longer,all]",
     "denoising_pretraining": "r2[denoised,all] - r2[noisy,all]",
     "multiscale_tokens": "r2[both,all] - r2[base,all]",
-    "wavelength_encoding": "r2[chosen,all] - r2[learned,all]",
+    "wavelength_encoding": "gain[chosen,all]",
     "heteroscedastic": "gain[gaussian,all]",
     "error_masking": "r2[chosen,all] - r2[none,all]",
     "derivative_channel": "r2[chosen,all] - r2[flux,all]",

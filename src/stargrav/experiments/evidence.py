@@ -49,6 +49,7 @@ ANSWERS = {
 MORE_STARS = "The test stars cannot tell: more of them"
 MORE_TEST_STARS = 10_000
 MOST_METRICS = 16  # of one expression that was not judged
+WIDER = 1.1  # than what the choice of stars alone tells, rounding apart
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,8 @@ def drawn_again(criterion: Criterion, result: Result) -> dict[str, float] | None
     """Value and paired interval of an expression, from the stored predictions.
 
     Returns:
-        none where a metric is no score of stored predictions, or they are of other stars.
+        none where a metric is no score of stored predictions, or they are of other stars, or its
+        interval holds more than the choice of stars, such as seeds.
 
     Raises:
         KeyError: a metric of the expression was not measured.
@@ -244,6 +246,10 @@ def drawn_again(criterion: Criterion, result: Result) -> dict[str, float] | None
         if not np.array_equal(stars, first, equal_nan=True):
             return None
     estimates = {key: bootstrap(*pair, seed=seed) for key, pair in pairs.items()}
+    for key, estimate in estimates.items():
+        (low, high), whole = estimate.interval(), result.summary["metrics"][key]
+        if whole["high"] - whole["low"] > WIDER * (high - low):
+            return None
     found = evaluate(criterion.expression, estimates)
     low, high = found.interval()
     return {"value": found.value, "low": low, "high": high}

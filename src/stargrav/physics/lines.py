@@ -112,6 +112,7 @@ def read_lines(path: str | Path | None = None) -> LineList:
 
 
 _REQUIRED = ("wave_vac", "e_low_ev", "log_gf")
+_POSSIBLE = {"wave_vac": (500.0, 1e6), "e_low_ev": (0.0, 30.0), "log_gf": (-20.0, 3.0)}
 _Row = tuple[str, float, float, float, float, float, float, float, float]
 
 
@@ -125,7 +126,7 @@ def _own_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
         row = dict(zip(names, next(csv.reader([text])), strict=False))
         yield (
             row["species"],
-            *(_number(source, number, name, row.get(name)) for name in _REQUIRED),
+            *(_number(source, number, name, row.get(name), name) for name in _REQUIRED),
             *(
                 _number(source, number, name, row[name]) if row.get(name) else math.nan
                 for name in optional
@@ -143,15 +144,19 @@ def _vald_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
     stellar = "Vmic" in header
     for number, text in body:
         row = next(csv.reader([text], quotechar="'", skipinitialspace=True))
-        if not re.fullmatch(r"[A-Z][a-z]? [12]", row[0].strip()) or len(row) < 9:
-            if text.startswith("'") and len(row) <= 2 or "'END'" in text:
-                break  # the model and abundances that follow the lines
+        if text.startswith("'") and len(row) <= 2 or "'END'" in text:
+            break  # the model and abundances that follow the lines
+        if not re.fullmatch(r"[A-Z][a-z]? [12]", row[0].strip()):
             continue
+        if len(row) < 9:
+            raise InputError(source, f"line {number}", f"{len(row)} columns", "9 or more")
         element, stage = row[0].split()
         values = row[1:3] + row[4:8] if stellar else row[1:7]
         names = ("wavelength", "excitation", "log gf", "Rad.", "Stark", "Waals")
+        kinds = (*_REQUIRED, "", "", "")
         wave, e_low, log_gf, rad, stark, waals = (
-            _number(source, number, name, value) for name, value in zip(names, values, strict=True)
+            _number(source, number, name, value, kind)
+            for name, value, kind in zip(names, values, kinds, strict=True)
         )
         abo = waals > 20
         yield (
@@ -191,7 +196,7 @@ def _kurucz_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
             f"{symbols[atom]} {'I' * (ion + 1)}",
             1e8 / (levels[1] - levels[0]),  # vacuum, whichever medium the first column is in
             levels[0] / EV_WAVENUMBER,
-            _number(source, number, "columns 12-18", log_gf),
+            _number(source, number, "columns 12-18", log_gf, "log_gf"),
             rad,
             stark,
             math.nan,
@@ -200,13 +205,17 @@ def _kurucz_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
         )
 
 
-def _number(source: object, line: int, name: str, text: str | None) -> float:
+def _number(source: object, line: int, name: str, text: str | None, kind: str = "") -> float:
+    """A number of a row; of some kinds it is known how large or small it may be."""
     try:
         value = float(text)
     except (TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
         raise InputError(source, f"line {line}, {name}", repr(text), "a number")
+    low, high = _POSSIBLE.get(kind, (-math.inf, math.inf))
+    if not low <= value <= high:
+        raise InputError(source, f"line {line}, {name}", f"{value:g}", f"{low:g} to {high:g}")
     return value
 
 
