@@ -47,7 +47,7 @@ def simulate(
         if not low <= value <= high:
             key = "--" + name.replace("_", "-")
             raise InputError("command line", key, f"{value:g}", f"{low:g} to {high:g}")
-    require_writable(out, "OUT")
+    require_writable(out, "OUT", makes_folders=True)
     library = open_source(_fetched(source))
     if not isinstance(library, Library):
         raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")

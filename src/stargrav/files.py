@@ -15,13 +15,21 @@ from pathlib import Path
 from stargrav.errors import InputError
 
 
-def require_writable(out: Path, field: str) -> None:
+def require_writable(out: Path, field: str, makes_folders: bool = False) -> None:
     """Refuse a place that no file can be written to, before anything is computed for it.
 
+    Args:
+        out: file to be written.
+        field: what names it, for the error.
+        makes_folders: folders that are missing will be made, as `data.store` does.
+
     Raises:
-        InputError: `out` is a folder, or stands in one that does not exist.
+        InputError: `out` is a folder, or stands in none.
     """
-    if out.is_dir() or not out.parent.is_dir():
+    parent = out.parent
+    while makes_folders and not parent.exists():
+        parent = parent.parent
+    if out.is_dir() or not parent.is_dir():
         found = "a folder" if out.is_dir() else "no such folder"
         raise InputError(out, field, found, "a file in a folder that exists")
 

@@ -43,7 +43,7 @@ def synthesize(
     from stargrav.physics import nodes, synthesis
     from stargrav.progress import Progress
 
-    require_writable(out, "OUT")
+    require_writable(out, "OUT", makes_folders=True)
     stars = read_labels(labels, synthesis.RANGES)
     low, high = wave or (synthesis.LOW, synthesis.HIGH)
     if not synthesis.LOW <= low < high <= synthesis.HIGH:
@@ -76,9 +76,7 @@ def library(
     from stargrav.physics.nodes import NODES, build_library, physics_version
 
     make = partial(synthesis.Synthesizer, lines=None if lines is None else _listed(lines))
-    if not out.parent.exists():  # where the library is to lie in a fresh clone
-        out.parent.mkdir(parents=True)
-    require_writable(out, "OUT")
+    require_writable(out, "OUT", makes_folders=True)
     parts, several = out.with_name(f".{out.name}.parts"), processes or os.cpu_count() or 1
     made = build_library(NODES[nodes], parts, several, components, make_synthesizer=make)
     listed = "built in" if lines is None else f"{lines.name} {hash_tree(lines)[:16]}"

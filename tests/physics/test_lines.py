@@ -197,6 +197,12 @@ def test_formats_agree_on_the_same_line(tmp_path, gas, own):
         (VALD_ALL.replace("-0.886", "46.3", 1), "line 4, log gf"),
         (VALD_ALL.replace("8437.27500", "8.4373", 1), "line 4, wavelength"),
         (VALD_STELLAR.replace(" 2.0, -0.410, 8.200,-5.700, 291.275,", " 2.0,", 1), "line 4"),
+        (
+            VALD_STELLAR.replace(
+                " 1.7000, 2.0, -0.410, 8.200,-5.700, 291.275,  1.100, 0.900, ' 1 gf:X '", "", 1
+            ),
+            "line 4",
+        ),
         (KURUCZ.replace(" -0.410", " 41.000", 1), "line 1, columns 12-18"),
         (KURUCZ.replace("  8.20", "  8.x0", 1), "line 1, columns 81-86"),
         (KURUCZ.replace(" -7.70", " -7,70", 1), "line 1, columns 93-98"),

@@ -78,7 +78,8 @@ def read_lines(path: str | Path | None = None) -> LineList:
         path: file; None for Stargrav's own table.
 
     Raises:
-        InputError: unreadable, of no known format, or without a usable line.
+        InputError: unreadable, of no known format, or without a usable line; a row is too short,
+            or a wavelength, an excitation or a log gf is no number that one can be.
     """
     source = (
         files("stargrav.physics") / "tables" / "atomic_lines.csv" if path is None else Path(path)
@@ -144,9 +145,9 @@ def _vald_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
     stellar = "Vmic" in header
     for number, text in body:
         row = next(csv.reader([text], quotechar="'", skipinitialspace=True))
-        if text.startswith("'") and len(row) <= 2 or "'END'" in text:
-            break  # the model and abundances that follow the lines
         if not re.fullmatch(r"[A-Z][a-z]? [12]", row[0].strip()):
+            if text.startswith("'") and len(row) <= 2 or "'END'" in text:
+                break  # the model and abundances that follow the lines
             continue
         if len(row) < 9:
             raise InputError(source, f"line {number}", f"{len(row)} columns", "9 or more")
