@@ -179,7 +179,7 @@ def predict(
 
     FILES are pfsspec HDF5 in the rest frame, on the pixels of the PFS medium-resolution red arm; a
     parameter table is not needed; bad pixels are given large errors. `chi2` above 1 by more than
-    chance (.024 for a spectrum) says that the library does not describe a spectrum, that its
+    chance (.02 for a spectrum) says that the library does not describe a spectrum, that its
     errors are too small, or that it is not in the rest frame.
     """
     from stargrav import commands
