@@ -105,6 +105,9 @@ def predict(
     aside.replace(out)
     sd, chi2 = (found[name].median() for name in ("sd_log_g", "chi2"))
     print(f"{out}: {len(found)} spectra, median sd of log g {sd:.3f}, median chi2 {chi2:.3f}")
+    leaning = found["edges"].str.contains("log_g").sum()
+    if leaning:
+        print(f"{leaning} lean on an edge of the library's log g (column edges)")
 
 
 def stage(name: str, overrides: dict[str, str]) -> None:
@@ -213,7 +216,7 @@ def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) 
     if target in dvc(root, "repro", "--pull", target):
         return
     graph = pipeline.stages(root)
-    print(f"{target}: nothing has changed; the stored result is shown again", flush=True)
+    print(f"{target}: up to date; the stored result is shown", flush=True)
     folders = {need: root / graph[need].out for need in graph[target].needs}
     hashes = pipeline.hashes(root, graph[target], folders)
     out = root / graph[target].out
@@ -252,7 +255,17 @@ def next_steps() -> None:
     root = pipeline.project_root()
     evidence = Evidence(root / "artifacts" / "experiments")
     runs = find_runs(evidence.results.values(), settings.tracking_uri(root))
-    print(advice(evidence, runs))
+    graph = pipeline.stages(root)
+
+    def variant(run: str) -> Path | None:
+        name, *others = run.split()
+        names = (key.removeprefix("--") for key in others[::2])
+        chosen = settings.load(root / "params.yaml", dict(zip(names, others[1::2], strict=True)))
+        stage = evidence.experiments[name].stage
+        folder = pipeline.variant_folder(root, chosen, graph, stage)
+        return folder.relative_to(root) if folder.is_dir() else None
+
+    print(advice(evidence, runs, variant))
 
 
 def adopt(name: str) -> None:

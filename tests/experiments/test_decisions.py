@@ -470,6 +470,15 @@ def test_advice_holds_evidence_run_and_what_to_run_next(tmp_path):
     assert all(name in text.splitlines()[-1] for name in named)
 
 
+def test_a_run_with_settings_of_its_own_is_proposed_until_it_is_made(tmp_path):
+    evidence = evidence_of(tmp_path, SHOWN, {"r2[1,chosen]": 0.65})
+    run, place = "two_tower --profile full", Path("artifacts/variants/two_tower-0123")
+    assert f". stargrav run {run}\n" in advice(evidence, {})
+    text = advice(evidence, {}, lambda given: place if given == run else None)
+    assert f"done: stargrav run {run}, {place}" in text
+    assert f". stargrav run {run}" not in text
+
+
 @pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.name)
 def test_a_picture_holds_all_questions_and_conclusions_within_its_edges(tree, tmp_path):
     nothing = Evidence(tmp_path)

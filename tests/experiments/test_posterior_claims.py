@@ -40,11 +40,15 @@ def judged(experiment, inputs, tmp_path, monkeypatch, change):
         (tmp_path / name).mkdir()
         write_draws(tmp_path / name, values, LABELS, 10)
     known = {name: truth[:, i] for i, name in enumerate(LABELS)}
-    known["snr"] = rng.uniform(5, 30, len(truth))
+    known["snr"] = snr_of(len(truth))
     monkeypatch.setattr(posteriors, "_stars", lambda n: {k: v[:n] for k, v in known.items()})
     with bench(Bench(replace(inputs, folders={**inputs.folders, **folders}), 7)):
         metrics = experiment.function().metrics()
     return {str(c): c.judge(metrics).verdict for c in experiment.accept}, metrics
+
+
+def snr_of(count):
+    return np.random.default_rng(5).uniform(5, 30, count)
 
 
 def same(away, sd):
@@ -77,6 +81,17 @@ def test_what_is_right_passes(inputs, tmp_path, monkeypatch):
 def test_what_is_not_is_found_out(change, missed, inputs, tmp_path, monkeypatch):
     found, _ = judged(posteriors.amortized_posterior, inputs, tmp_path, monkeypatch, change)
     assert found[missed] == FAIL
+
+
+def test_what_cancels_between_faint_and_bright_stars_is_found_out(inputs, tmp_path, monkeypatch):
+    """Too wide for half of the stars, too narrow for the others: the classifier sees the SNR."""
+
+    def change(away, sd):
+        snr = snr_of(len(away))
+        return away * np.where(snr < np.median(snr), 1.3, 0.7)[:, None, None]
+
+    found, _ = judged(posteriors.amortized_posterior, inputs, tmp_path, monkeypatch, change)
+    assert found["classifier_p[amortized,all] >= 0.01"] == FAIL
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])

@@ -2,17 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 
+from stargrav import models
 from stargrav.data import store
 from stargrav.data.loader import Clean
 from stargrav.experiments import families, towers
 from stargrav.experiments.inputs import Parts
-from stargrav.experiments.steps import Bench, Fitted, Mlp, bench, fit, predict, spectra
+from stargrav.experiments.steps import Bench, Fitted, Mlp, bench, current, fit, predict, spectra
 from stargrav.experiments.table import Score
-from stargrav.inference import draws
+from stargrav.inference import draws, latents
 from stargrav.models.features import LineStrengths, Statistics, Summary, TopSegments, components
 from stargrav.models.probes import lightgbm, ridge
 from stargrav.models.residual import OnRidge
@@ -53,7 +55,8 @@ def marked(monkeypatch):
             return draw(clean, rows, level, *others)
 
         monkeypatch.setattr(store, "read_spectra", read)
-        monkeypatch.setattr(draws, "noisy_draw", noisy)
+        for module in (draws, latents):
+            monkeypatch.setattr(module, "noisy_draw", noisy)
 
     return start
 
@@ -80,7 +83,20 @@ def everything(*which):
                 for name, parts in made.items()
             }
         weights.append(ridge.weights)
-    return found, weights
+    return found | latents_of(*which), weights
+
+
+def latents_of(*which):
+    """Read out of the teacher anew, as stage `latents` does."""
+    inputs, found = current().inputs, {}
+    teacher = models.load(inputs.folder("train@teacher"))
+    splits = {name: store.read_spectra(inputs.folder("dataset") / f"{name}.h5") for name in which}
+    with TemporaryDirectory() as folder:
+        latents.extract_latents(splits, teacher, [towers.READOUT], folder, draws=2)
+        for name in which:
+            kept = latents.read_latents(folder, *towers.READOUT, name)
+            found["latent", 2, name] = np.array(kept)
+    return found
 
 
 def test_a_marker_in_clean_valid_and_test_spectra_reaches_no_feature(marked):
@@ -90,7 +106,7 @@ def test_a_marker_in_clean_valid_and_test_spectra_reaches_no_feature(marked):
         seen = spectra("flux", noise_level=level, stars=STARS)[part]
         assert np.ptp(seen.features[0, :, 101]) > MARKER
     found, others = everything("train")
-    assert len(found) == 17
+    assert len(found) == 18
     assert found.keys() == honest.keys()
     for name in honest:
         np.testing.assert_array_equal(found[name], honest[name], err_msg=str(name))
@@ -103,9 +119,9 @@ def test_stars_of_no_split_are_read_without_their_noise(marked):
     honest, weights = everything(*splits)
     marked(splits)
     found, others = everything(*splits)
-    assert len(found) == 3 * 17
+    assert len(found) == 3 * 18
     for name in honest:
-        if name[0] != "error" or name[2] == "train":  # the error of others is marked itself
+        if name[0] not in ("error", "latent") or name[2] == "train":  # others' error is marked
             np.testing.assert_array_equal(found[name], honest[name], err_msg=str(name))
     np.testing.assert_array_equal(others, weights)
 

@@ -29,6 +29,25 @@ def made_up(nodes):
     return Library.from_grid(wave, 1 - depth @ lines, labels, 40, 5000.0)
 
 
+def banded():
+    """Log g makes a band deeper that fills more than half of the pixels, T_eff a line beside it.
+
+    Spectra are told by their flux over the median, that of the band: log g is all in the level.
+    """
+    shape = (5, 5, 1, 1, 1)
+    axes = [
+        np.linspace(*RANGES[name], n) if n > 1 else np.zeros(1)
+        for name, n in zip(LABELS, shape, strict=True)
+    ]
+    labels = np.array(list(product(*axes)))
+    low, high = np.array([RANGES[name] for name in LABELS[:2]]).T
+    unit = (labels[:, :2] - low) / (high - low)
+    pixel = np.arange(PIXELS)
+    line = np.exp(-0.5 * ((pixel - 135) / 5) ** 2)
+    flux = 1 - 0.3 * unit[:, 1:] * (pixel < 0.6 * PIXELS) - 0.8 * unit[:, :1] * line
+    return Library.from_grid(np.linspace(7100, 7170, PIXELS), flux, labels, 4, 5000.0)
+
+
 def folded():
     """Hot stars resemble cool ones in a deep line and differ in a shallow one; C_M is fixed.
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from small_library import FOLD, folded, made_up
+from small_library import FOLD, banded, folded, made_up
 
 from stargrav.inference.bayes import Integrator
 from stargrav.inference.emulator import Emulator
 from stargrav.inference.likelihood import Likelihood
+from stargrav.inference.predict import predict
 from stargrav.inference.proposal import Refinement, effective_size, refine
 from stargrav.labels import LABELS, LOG_G
 from stargrav.metrics.calibration import pull_spread, pulls, uniformity
@@ -98,18 +99,21 @@ def test_median_of_the_middle_pixels_is_that_of_all(emulator):
     )
 
 
-def test_posterior_is_that_of_a_brute_force_grid():
-    """Two labels; the likelihood of 200 x 200 of their values from all pixels."""
+@pytest.mark.parametrize("levels", [[1.0], np.linspace(0.8, 1.2, 41)], ids=["known", "free"])
+def test_posterior_is_that_of_a_brute_force_grid(levels):
+    """Two labels, and the level; the likelihood of 200 x 200 of their values from all pixels."""
     emulator = Emulator(made_up((5, 5, 1, 1, 1)))
-    integrator = Integrator(emulator, points=2**12, least_ess=1500)
+    free = len(levels) > 1
+    integrator = Integrator(emulator, points=2**12, least_ess=1500, free_level=free)
     truth, flux, sigma = draw(emulator, 4, 0.1)
+    flux = 1.02 * flux if free else flux
     found = integrator(flux, sigma, truth)
     axis = (torch.arange(200) + 0.5) / 200
     labels = emulator.labels(torch.cartesian_prod(axis, axis))
     model = (emulator.weights(labels) @ emulator.vectors).double()
     for star in range(len(flux)):
-        chi2 = (((model - flux[star]) / sigma[star]) ** 2).sum(dim=1)
-        weight = torch.softmax(-chi2 / 2, dim=0).numpy()
+        chi2 = [(((a * model - flux[star]) / sigma[star]) ** 2).sum(dim=1) for a in levels]
+        weight = torch.logsumexp(-torch.stack(chi2) / 2, dim=0).softmax(dim=0).numpy()
         mean = weight @ labels.double().numpy()
         sd = np.sqrt(weight @ (labels.double().numpy() - mean) ** 2)
         error = 5 * sd[:2] / np.sqrt(found.ess[star])
@@ -130,6 +134,30 @@ def test_posteriors_are_calibrated_on_their_own_simulations(emulator, integrator
         pull = pulls(truth[:, column].double().numpy(), found.mean[:, column], found.sd[:, column])
         assert pull_spread(pull**2) == pytest.approx(1, abs=0.18)  # 4 standard errors
         assert min(uniformity(found.rank[:, column], bins=10).values()) > 1e-4
+
+
+def test_pulls_of_flux_measured_at_any_level():
+    """A level taken as exact would make pulls of log g spread by a quarter more."""
+    library = banded()
+    truth, flux, sigma = draw(Emulator(library), 1000, 0.3)
+    found = predict(3e4 * flux.numpy(), 3e4 * sigma.numpy(), library, points=2**12)
+    for name in ("T_eff", "log_g"):
+        true = truth[:, LABELS.index(name)].double().numpy()
+        pull = pulls(true, found[name].to_numpy(), found[f"sd_{name}"].to_numpy())
+        assert pull_spread(pull**2) == pytest.approx(1, abs=0.09)  # 4 standard errors
+    assert found["chi2"].mean() == pytest.approx(1, abs=0.02)
+
+
+def test_labels_that_lean_on_an_edge_of_the_library_are_named():
+    library = made_up((5, 5, 1, 1, 1))
+    emulator = Emulator(library)
+    unit = torch.tensor([[0.5, 0.5], [0.5, 1.0], [0.0, 0.5], [0.0, 1.0]])
+    flux = emulator.weights(emulator.labels(unit)) @ emulator.vectors
+    error = np.full(flux.shape, 0.02, dtype=np.float32)
+    found = predict(flux.numpy(), error, library, points=2**12)
+    assert list(found["edges"]) == ["", "log_g", "T_eff", "T_eff log_g"]
+    flat = predict(flux.numpy(), 1e4 * error, library, points=2**12)
+    assert list(flat["edges"]) == [""] * 4  # nothing is known: no edge is any nearer
 
 
 def test_posterior_at_high_snr_is_as_wide_as_the_fisher_bound(emulator, integrator):

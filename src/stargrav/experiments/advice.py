@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from stargrav.experiments.decisions import HYPOTHESES, QUESTIONS, RISKS, STAGES, TREES
 from stargrav.experiments.directions import DECISION_POINTS, DIRECTIONS, WORTH, conclusion
@@ -29,12 +30,17 @@ ANEW = "other stars: the data set, its teachers and all else that this reads are
 APART = "kept apart from what decides here; to go on from it, set it in params.yaml"
 
 
-def advice(evidence: Evidence, runs: Mapping[str, str]) -> str:
+def advice(
+    evidence: Evidence,
+    runs: Mapping[str, str],
+    variant: Callable[[str], Path | None] = lambda run: None,
+) -> str:
     """What is decided, on which evidence, and what to run next and why.
 
     Args:
         evidence: the stored results.
         runs: experiment -> id of the MLflow run that shows its result, where it is known.
+        variant: where the result lies of a run with settings of its own, if it has been made.
     """
     walks = [evidence.walk(tree) for tree in TREES]
     lines: list[str] = []
@@ -46,7 +52,7 @@ def advice(evidence: Evidence, runs: Mapping[str, str]) -> str:
         lines += [f"  {'=>':{WIDTH}} D4: {conclusion(evidence)}"]
         for walk in walks:
             lines += ["", walk.tree.asks, *_walk(walk, runs)]
-    lines += ["", "Next", *_next(next_runs(walks, evidence), evidence)]
+    lines += ["", "Next", *_next(next_runs(walks, evidence), evidence, variant)]
     missing = missing_experiments(evidence)
     if missing:
         lines += ["", f"Without a result that could decide: {', '.join(missing)}"]
@@ -101,9 +107,17 @@ def _walk(walk: Walk, runs: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _next(reasons: Mapping[str, Sequence[str]], evidence: Evidence) -> list[str]:
-    lines = []
-    for number, (run, why) in enumerate(reasons.items(), start=1):
+def _next(
+    reasons: Mapping[str, Sequence[str]],
+    evidence: Evidence,
+    variant: Callable[[str], Path | None],
+) -> list[str]:
+    made = {run: variant(run) for run in reasons if "--" in run}
+    lines = [
+        f"  done: stargrav run {run}, {place}; {APART}" for run, place in made.items() if place
+    ]
+    left = {run: why for run, why in reasons.items() if made.get(run) is None}
+    for number, (run, why) in enumerate(left.items(), start=1):
         built = run.split()[0] in evidence.experiments
         lines.append(f"  {number}. stargrav run {run}{'' if built else '  (not built yet)'}")
         lines += [f"     {reason}" for reason in why]

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 from typing import Annotated, Any
 
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from stargrav import models
 from stargrav.data import store
+from stargrav.diffusion.denoise import Denoiser
+from stargrav.diffusion.guidance import MomentMatching
+from stargrav.diffusion.sample import SAMPLERS
 from stargrav.experiments.inputs import Part, Parts
 from stargrav.experiments.steps import current, over, spectra
 from stargrav.experiments.table import Score, Table
@@ -62,9 +66,9 @@ def clean(part: Part, pixels: int) -> np.ndarray:
 
 
 def measured(part: Part, pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy flux and error (n, pixels) of stars read with `flux` and `error`."""
+    """Noisy flux and its error (n, pixels) of stars read with `flux` and `error`."""
     flux, error = np.split(part.features[0], 2, axis=1)
-    return flux[:, -pixels:], error[:, -pixels:]
+    return flux[:, -pixels:], part.noise_level * error[:, -pixels:]
 
 
 def wavelengths(part: Part, pixels: int) -> np.ndarray:
@@ -79,16 +83,18 @@ class Stars:
     Args:
         count: of test, the first so many.
         train: training stars that something is fitted to; None where nothing is.
+        noise: level of the noise in what is measured.
     """
 
     count: int
     train: int | None = None
+    noise: float = 1.0
 
     @cached_property
     def parts(self) -> Parts:
         """The three splits with noisy flux and error, training stars only if they are wanted."""
         draws = 0 if self.train is None else 1
-        found = spectra("flux", "error", stars=self.train, draws=draws)
+        found = spectra("flux", "error", noise_level=self.noise, stars=self.train, draws=draws)
         return found._replace(test=found.test.take(np.arange(min(self.count, len(found.test)))))
 
     @cached_property
@@ -206,6 +212,20 @@ class Compared:
             "at_once": lambda: diffused.at_once(*self._conditional, noisy, error, seed, where),
         }
 
+    def matched(self, noisy: np.ndarray, error: np.ndarray, iterations: int) -> np.ndarray:
+        """Mean (n, pixels) of draws of the model of clean spectra, guided by moment matching.
+
+        It never saw noise, and takes errors of any size.
+
+        Args:
+            noisy: (n, pixels) flux.
+            error: (n, pixels).
+            iterations: of conjugate gradients (`diffusion.guidance`).
+        """
+        network = prior()
+        form = partial(MomentMatching, iterations=iterations, prior=network.prior)
+        return guided_means(network, self.draws, asked(form), (noisy, error), self.steps)
+
     @cached_property
     def _conditional(self) -> tuple[UNet1d, tuple[str, ...]]:
         return conditional()
@@ -226,6 +246,23 @@ class Compared:
                 pair = (torch.tensor(values[rows], device=place()) for values in (noisy, error))
                 found.append(self._dncnn(*pair).cpu().numpy())
         return np.concatenate(found)
+
+
+def asked(form: Callable[[Denoiser, Tensor, Tensor], Denoiser]) -> diffused.Guide:
+    """A guide that changes what the sampler hears."""
+    return lambda denoiser, y, error: (form(denoiser, y, error), SAMPLERS["dpm_solver"])
+
+
+def guided_means(
+    network: UNet1d,
+    draws: int,
+    guide: diffused.Guide,
+    seen: tuple[np.ndarray, np.ndarray],
+    steps: int | None,
+) -> np.ndarray:
+    """Mean (n, pixels) of the draws of stars whose flux and error were measured."""
+    seed, where = current().seed, place()
+    return diffused.guided_draws(network, guide, *seen, draws, seed, steps, where).mean(axis=1)
 
 
 def compared(

@@ -12,27 +12,24 @@ from typing import Annotated
 
 import numpy as np
 from pydantic import Field
-from torch import Tensor
 
 from stargrav.diffusion import guidance
-from stargrav.diffusion.denoise import Denoiser
-from stargrav.diffusion.sample import SAMPLERS, Sampler
+from stargrav.diffusion.sample import Sampler
 from stargrav.diffusion.schedule import STEPS
 from stargrav.experiments.denoisers import (
     Compared,
     Stars,
     Steps,
+    asked,
     clean,
     compared,
+    guided_means,
     measured,
-    place,
     prior,
 )
 from stargrav.experiments.spec import Count, experiment, more_than
-from stargrav.experiments.steps import current
 from stargrav.experiments.table import Table
 from stargrav.inference import diffused
-from stargrav.models.unet1d import UNet1d
 
 Strengths = tuple[Annotated[float, Field(gt=0)], ...]
 Means = Callable[[diffused.Guide, tuple[np.ndarray, np.ndarray], int], np.ndarray]
@@ -71,26 +68,20 @@ def dps(
     least mean square error on valid stars, the first `chosen_on`; no other is tried on test stars.
     """
     chosen, network = Stars(stars, train), prior()
-    means = partial(_means, network, draws)
+    means = partial(guided_means, network, draws)
     missed = _missed(chosen, means, strengths, dps_steps, chosen_on)
     best = min(missed, key=missed.__getitem__)
     spread = network.prior.pixel_variance
     product = partial(guidance.GaussianProduct, variance=spread)
-    matched = partial(guidance.MomentMatching, iterations=iterations, prior=network.prior)
-    others = Compared(chosen, draws, steps).denoisers
+    others = Compared(chosen, draws, steps)
     makers = {
-        **{name: others[name] for name in ("noisy", "ddpm")},
+        **{name: others.denoisers[name] for name in ("noisy", "ddpm")},
         "dps": lambda: means(followed(best), chosen.measured, dps_steps),
         "product": lambda: means(asked(product), chosen.measured, steps),
-        "matched": lambda: means(asked(matched), chosen.measured, steps),
+        "matched": lambda: others.matched(*chosen.measured, iterations),
     }
     tried = {f"valid_mse_{strength:g}": value for strength, value in missed.items()}
     return compared(makers, chosen, {"dps": {"strength": best, **tried}})
-
-
-def asked(form: Callable[[Denoiser, Tensor, Tensor], Denoiser]) -> diffused.Guide:
-    """A guide that changes what the sampler hears."""
-    return lambda denoiser, y, error: (form(denoiser, y, error), SAMPLERS["dpm_solver"])
 
 
 def followed(strength: float) -> diffused.Guide:
@@ -99,18 +90,6 @@ def followed(strength: float) -> diffused.Guide:
         denoiser,
         Sampler(guidance.dps(y, error, strength), "even", STEPS),
     )
-
-
-def _means(
-    network: UNet1d,
-    draws: int,
-    guide: diffused.Guide,
-    seen: tuple[np.ndarray, np.ndarray],
-    steps: int,
-) -> np.ndarray:
-    """Mean (n, pixels) of the draws of stars whose flux and error were measured."""
-    seed, where = current().seed, place()
-    return diffused.guided_draws(network, guide, *seen, draws, seed, steps, where).mean(axis=1)
 
 
 def _missed(

@@ -98,7 +98,7 @@ def _beside_exact(name: str) -> Table:
     table = over(posterior=found, label=(*labels, "all"))
     for case in table:
         if case.label == "all":
-            case.record(_told_apart(case.posterior, exact, count), n_test=count)
+            case.record(_told_apart(case.posterior, exact, stars, count), n_test=count)
             continue
         draws, truth = case.posterior.of(case.label)[:count], stars[case.label]
         metrics = _calibration(truth, draws)
@@ -156,11 +156,15 @@ def _apart(draws: np.ndarray, exact: np.ndarray, same: bool) -> np.ndarray:
     return relative_energy_distances(*pair)
 
 
-def _told_apart(drawn: Drawn, exact: Drawn | None, count: int) -> dict[str, Estimate]:
+def _told_apart(
+    drawn: Drawn, exact: Drawn | None, stars: Mapping[str, np.ndarray], count: int
+) -> dict[str, Estimate]:
     """Whether a classifier tells one draw for each star from one of the exact posterior.
 
     It sees draws and their squares in units of the exact posterior, about its mean, which are
-    taken from other draws of it; two draws of the exact posterior say what it makes of nothing.
+    taken from other draws of it, and both times the SNR, so that what is too wide for faint stars
+    and too narrow for bright ones does not cancel; two draws of the exact posterior say what it
+    makes of nothing.
     """
     if exact is None:
         return {}
@@ -171,5 +175,9 @@ def _told_apart(drawn: Drawn, exact: Drawn | None, count: int) -> dict[str, Esti
     mean, sd = known[:, 2:].mean(axis=1), known[:, 2:].std(axis=1) + 1e-9
     one, two = (((x - mean) / sd).clip(-FAR, FAR) for x in (known[:, 0], other[:, 1]))
     pair = (np.hstack([z, z**2]) for z in (one, two))
+    if "snr" in stars:
+        snr = np.log(stars["snr"])[:, None]
+        snr = (snr - snr.mean()) / (snr.std() + 1e-9)
+        pair = (np.hstack([seen, snr * seen]) for seen in pair)
     told = classifier_test(*pair, current().seed, paired=True)
     return {"accuracy": Estimate.exact(told.value), "classifier_p": Estimate.exact(told.p)}

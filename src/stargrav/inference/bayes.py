@@ -64,6 +64,7 @@ class Integrator:
         seed: of their scrambling and of the proposals.
         least_ess: stars below it get label vectors of their own.
         draws: label vectors that are drawn from each posterior, with repetition.
+        free_level: whether the flux is known up to a factor near one, over which is integrated.
     """
 
     def __init__(
@@ -73,9 +74,11 @@ class Integrator:
         seed: int = 42,
         least_ess: float = LEAST_ESS,
         draws: int = 0,
+        free_level: bool = False,
     ) -> None:
         self.emulator = emulator
         self.draws = draws
+        self.free_level = free_level
         self.least_ess = least_ess
         self.seed = seed
         device, dtype = emulator.vectors.device, emulator.vectors.dtype
@@ -96,7 +99,8 @@ class Integrator:
         """Posteriors of stars.
 
         Args:
-            flux: (n, p) noisy flux, in units of the clean flux's median.
+            flux: (n, p) noisy flux, in units of the clean flux's median, or nearly where the level
+                is free.
             sigma: (n, p) 1-sigma error of its noise.
             truth: (n, 5) true labels, for their ranks.
             progress: told the number of stars that are done.
@@ -108,7 +112,7 @@ class Integrator:
         def integrate(start: int) -> int:
             rows = slice(start, min(start + _STARS, len(flux)))
             generator = torch.Generator(flux.device).manual_seed(self.seed + start)
-            likelihood = Likelihood(self.emulator, flux[rows], sigma[rows])
+            likelihood = Likelihood(self.emulator, flux[rows], sigma[rows], self.free_level)
             known = None if truth is None else truth[rows]
             out = moments[rows], ess[rows], refined[rows], drawn[rows]
             self._integrate(likelihood, known, *out, generator)

@@ -8,6 +8,12 @@ S = diag(sigma^2), the likelihood of a label vector costs k x k instead of the n
 
 where v, the best fit of the free linear model, is found from residuals, so that no large numbers
 cancel.
+
+The level of a measured spectrum, which the labels say nothing of, multiplies the model by 1 + a.
+With a flat prior on a, which is small wherever the likelihood is not, integrating over it leaves
+out the direction of s = L' v, the best fit itself:
+
+    chi^2(theta) = chi^2_min + |Q' L' (u - v)|^2,    Q the complement of s, (1 + k) x k.
 """
 
 from __future__ import annotations
@@ -25,13 +31,16 @@ class Likelihood:
         emulator: the library as seen by the instrument.
         flux: (s, p) noisy flux.
         sigma: (s, p) its 1-sigma error.
+        free_level: whether the flux is known up to a factor near one, over which is integrated.
 
     Attributes:
-        root: (s, 1 + k, 1 + k) Cholesky factor L of G.
+        root: (s, 1 + k, 1 + k) Cholesky factor L of G; (s, 1 + k, k) L Q where the level is free.
         best: (s, 1 + k) best fit v of the linear model.
     """
 
-    def __init__(self, emulator: Emulator, flux: Tensor, sigma: Tensor) -> None:
+    def __init__(
+        self, emulator: Emulator, flux: Tensor, sigma: Tensor, free_level: bool = False
+    ) -> None:
         basis = emulator.vectors
         scaled = [basis / each for each in sigma]
         gram = torch.stack([each @ each.T for each in scaled]).double()
@@ -43,6 +52,8 @@ class Likelihood:
             slope = torch.stack([a.double() @ r for a, r in zip(scaled, rest, strict=True)])
             start = start + torch.cholesky_solve(slope[:, :, None], self.root)[:, :, 0]
         self.best = start
+        if free_level:
+            self.root = self.root @ complement((start[:, None] @ self.root)[:, 0])
 
     def centred(self, about: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """L, and (v - about)' L: what turns u - about into differences in units of sigma."""
@@ -54,3 +65,12 @@ class Likelihood:
         found = object.__new__(Likelihood)
         found.root, found.best = self.root[rows], self.best[rows]
         return found
+
+
+def complement(vectors: Tensor) -> Tensor:
+    """Orthonormal vectors (s, n, n - 1) beside each of some vectors (s, n), by its reflection."""
+    mirror = vectors / vectors.norm(dim=1, keepdim=True)
+    mirror[:, 0] += torch.where(mirror[:, 0] < 0, -1.0, 1.0)
+    mirror = mirror / mirror.norm(dim=1, keepdim=True)
+    unity = torch.eye(vectors.shape[1], dtype=vectors.dtype, device=vectors.device)
+    return (unity - 2 * mirror[:, :, None] * mirror[:, None])[:, :, 1:]

@@ -2,7 +2,8 @@
 
 A measured spectrum is known up to its level, while spectra of the library have a median of one. It
 is divided by the median of its best linear fit (`inference.likelihood`), which errs less than its
-own. The posterior takes that level, sigma and the library as exact. How well a spectrum can be
+own, and the posterior integrates over what is left of the level. It takes sigma and the library as
+exact. How well a spectrum can be
 described at all is said by chi^2 of the linear fit, per degree of freedom: far above one, it is no
 star of the library, or its sigma is too small, and its labels mean nothing.
 """
@@ -16,7 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from stargrav.inference.bayes import LEAST_ESS, POINTS, Integrator
+from stargrav.inference.bayes import LEAST_ESS, POINTS, Integrator, Posterior
 from stargrav.inference.emulator import Emulator
 from stargrav.inference.likelihood import Likelihood
 from stargrav.labels import LABELS
@@ -24,6 +25,8 @@ from stargrav.observation.simulate import median
 from stargrav.physics.grid import Library
 
 _STARS = 256  # whose level is found at a time
+_EDGE = 1.5  # standard deviations of a mean from an edge: half a normal distribution has 1.32,
+# one that is flat from edge to edge 1.73
 
 
 def predict(
@@ -50,18 +53,28 @@ def predict(
 
     Returns:
         one row per spectrum: each label and its standard deviation `sd_<label>` (K, dex), chi2 per
-        degree of freedom and the effective sample size `ess`.
+        degree of freedom, the effective sample size `ess`, and in `edges` the labels whose
+        posterior leans on an edge of the library, beyond which the star may lie.
     """
     emulator = Emulator(library, device)
     measured = [torch.as_tensor(np.array(each), device=device) for each in (flux, error)]
     y, sigma = (each.to(emulator.vectors.dtype) for each in measured)
     level, chi2 = _levels(emulator, y, sigma)
-    integrator = Integrator(emulator, points, seed, least_ess)
+    integrator = Integrator(emulator, points, seed, least_ess, free_level=True)
     found = integrator(y / level[:, None], sigma / level[:, None], progress=progress)
     columns = {}
     for i, name in enumerate(LABELS):
         columns |= {name: found.mean[:, i], f"sd_{name}": found.sd[:, i]}
-    return pd.DataFrame({**columns, "chi2": chi2.cpu().numpy(), "ess": found.ess})
+    columns |= {"chi2": chi2.cpu().numpy(), "ess": found.ess, "edges": _edges(emulator, found)}
+    return pd.DataFrame(columns)
+
+
+def _edges(emulator: Emulator, found: Posterior) -> list[str]:
+    """Names of the labels, joined by spaces, whose mean is within `_EDGE` sd of an edge."""
+    low, high = (edge.double().cpu().numpy() for edge in (emulator.low, emulator.high))
+    near = np.minimum(found.mean - low, high - found.mean) < _EDGE * found.sd
+    names = np.array(LABELS)[emulator.free]
+    return [" ".join(names[row]) for row in near[:, emulator.free]]
 
 
 def _levels(emulator: Emulator, flux: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:

@@ -90,18 +90,20 @@ def snr_thirds(result: Result) -> Figure:
 
 
 def kept(result: Result) -> Figure:
-    """What each denoiser leaves of an edited line, a map for each edit."""
-    groups = list(result.table.groupby("edit", sort=False))
-    lines = result.table["line"].nunique()
-    figure = Figure(figsize=(5.2 * len(groups), 2.0 + 0.4 * lines), layout="constrained")
-    axes = figure.subplots(1, len(groups), squeeze=False)[0]
-    for (edit, rows), ax in zip(groups, axes, strict=True):
+    """What each denoiser leaves of an edited line, a map for each noise and edit."""
+    groups = list(result.table.groupby(["noise", "edit"], sort=False))
+    edits, lines = (result.table[name].nunique() for name in ("edit", "line"))
+    shape = len(groups) // edits, edits
+    size = 5.2 * shape[1], (2.0 + 0.4 * lines) * shape[0]
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(*shape, squeeze=False).flat
+    for ((noise, edit), rows), ax in zip(groups, axes, strict=True):
         table = rows.pivot(index="line", columns="model", values="kept")
         table = table.loc[rows["line"].unique(), rows["model"].unique()]
         names = [line.replace("_", " ") for line in table.index]
         label = "kept (1 follows the data, 0 what was learnt)"
         score_map(table.to_numpy(float), names, list(table.columns), label, ax)
-        ax.set_title(edit)
+        ax.set_title(f"{edit}, noise {noise}")
     return figure
 
 
