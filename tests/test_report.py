@@ -127,7 +127,7 @@ def test_html_page_holds_every_decision_and_verdict(results, page):
     assert "r2[log_g,ridge,all] >= 0.5 … missing" in page.text
     assert "stargrav run linear_probe it decides:" in page.text
     assert "Predicted against true log g" in page.text and "Not drawn" in page.text
-    assert len(page.sources) == len(TREES) + 1
+    assert len(page.sources) == len(TREES) + 2  # predicted, and the ladder, of two of its rows
 
 
 def test_efficiency_stands_where_it_was_measured(own, tmp_path):
@@ -163,7 +163,8 @@ def test_every_figure_that_is_named_is_there(written):
     lines = (line for line in written.read_text().splitlines() if "![" in line)
     named = {line.split("](")[1].rstrip(")") for line in lines}
     drawn = {p.relative_to(written.parent).as_posix() for p in written.parent.rglob("*.png")}
-    assert named == drawn and len(drawn) == len(registry()["encoder_mlp"].figures) + len(TREES)
+    own = len(registry()["encoder_mlp"].figures)
+    assert named == drawn and len(drawn) == own + len(TREES) + 1  # the ladder
 
 
 def test_main_figures_are_those_of_the_experiments():

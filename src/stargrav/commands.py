@@ -255,14 +255,13 @@ def next_steps() -> None:
     root = pipeline.project_root()
     evidence = Evidence(root / "artifacts" / "experiments")
     runs = find_runs(evidence.results.values(), settings.tracking_uri(root))
-    graph = pipeline.stages(root)
 
     def variant(run: str) -> Path | None:
         name, *others = run.split()
         names = (key.removeprefix("--") for key in others[::2])
         chosen = settings.load(root / "params.yaml", dict(zip(names, others[1::2], strict=True)))
         stage = evidence.experiments[name].stage
-        folder = pipeline.variant_folder(root, chosen, graph, stage)
+        folder = pipeline.variant_folder(root, chosen, pipeline.stages(root), stage)
         return folder.relative_to(root) if folder.is_dir() else None
 
     print(advice(evidence, runs, variant))

@@ -22,9 +22,11 @@ _MARGIN = 6.0  # FWHM of the smoothing computed beyond the ends of a spectrum
 
 def _listed(path: Path) -> LineList:
     """A user's list of lines, and a word on how many of them are used."""
+    from stargrav.physics.line_extinction import REACH
     from stargrav.physics.lines import read_lines
+    from stargrav.physics.synthesis import HIGH, LOW
 
-    found = read_lines(path)
+    found = read_lines(path, (LOW - REACH, HIGH + REACH))
     print(f"{path}: {len(found)} lines of neutral and ionised atoms are used", file=sys.stderr)
     return found
 

@@ -16,7 +16,7 @@ from stargrav.experiments.directions import conclusion
 from stargrav.experiments.evidence import Evidence, Walk, answer
 from stargrav.experiments.figures import draw
 from stargrav.experiments.flow import flow
-from stargrav.experiments.origins import origins
+from stargrav.experiments.origins import LADDER, ORIGINS, origins
 from stargrav.experiments.present import conditions_text, rows
 from stargrav.experiments.results import Result
 from stargrav.experiments.spec import Experiment
@@ -51,6 +51,10 @@ MAIN_FIGURES = (  # title, experiment, figure of it
     ("Lines that were removed or doubled: what comes back", "hallucination", "kept"),
     ("Where the true log g lies in posteriors", "amortized_posterior", "pit"),
 )
+OVER_SEVERAL = {  # name -> title and sources
+    "origins": ("Where log g comes from", ORIGINS),
+    "ladder": ("How much of log g is read, up to the most that the flux can tell", LADDER),
+}
 
 
 def write_report(results_dir: Path, out: Path) -> Path:
@@ -75,7 +79,7 @@ def write_report(results_dir: Path, out: Path) -> Path:
     with whole(out.parent / "figures") as folder:
         trees = _trees(evidence, folder / DECISIONS)
         pictures = _pictures(evidence, folder)
-        sections += [_decisions(evidence, trees), _origins(pictures[-1])]
+        sections += [_decisions(evidence, trees), *map(_shown, pictures[-len(OVER_SEVERAL) :])]
         sections += [_whole_spectra(found), _variants(found)]
         for name, result in found.items():
             draw(result, experiments[name].figures, folder / name)
@@ -97,16 +101,17 @@ def _trees(evidence: Evidence, folder: Path) -> list[tuple[Walk, Path]]:
 
 
 def _pictures(evidence: Evidence, folder: Path) -> list[Picture]:
-    """The main figures, drawn or not; the last is of several experiments, and is drawn here."""
+    """The main figures, drawn or not; those over several experiments, the last, are drawn here."""
     pictures = [
         Picture(title, folder / name / f"{figure}.png", [name])
         for title, name, figure in MAIN_FIGURES
     ]
-    figure, shown = origins(evidence)
-    path = folder / DECISIONS / "origins.png"
-    if figure is not None:
-        save(figure, path)
-    return [*pictures, Picture("Where log g comes from", path, shown)]
+    for name, (title, wanted) in OVER_SEVERAL.items():
+        figure, shown = origins(evidence, wanted)
+        pictures.append(Picture(title, folder / DECISIONS / f"{name}.png", shown))
+        if figure is not None:
+            save(figure, pictures[-1].path)
+    return pictures
 
 
 def _verdicts(experiments: Mapping[str, Experiment], found: Mapping[str, Result]) -> str:
@@ -154,7 +159,7 @@ def _decisions(evidence: Evidence, trees: Sequence[tuple[Walk, Path]]) -> str:
     return "\n".join([*parts, "", _markdown(("", "says", "found", "state"), lines)])
 
 
-def _origins(picture: Picture) -> str:
+def _shown(picture: Picture) -> str:
     return (
         f"![{picture.title}](figures/{DECISIONS}/{picture.path.name})\n" if picture.drawn else ""
     )

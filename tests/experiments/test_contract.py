@@ -14,7 +14,7 @@ from stargrav.experiments.advice import GROUPS
 from stargrav.experiments.decisions import TREES
 from stargrav.experiments.figures import FIGURES
 from stargrav.experiments.inputs import Inputs
-from stargrav.experiments.origins import ORIGINS
+from stargrav.experiments.origins import LADDER, ORIGINS
 from stargrav.experiments.results import SECONDS
 from stargrav.experiments.run import run
 from stargrav.experiments.spec import matching
@@ -117,7 +117,7 @@ def test_decisions_rest_on_metrics_that_are_reported(name, quick):
     for criterion in (finding.criterion for finding in named if finding.experiment == name):
         for key in criterion.metrics() if criterion else ():
             assert matching(key, quick(name).summary["metrics"])
-    for origin in (origin for origin in ORIGINS if origin.experiment == name):
+    for origin in (origin for origin in (*ORIGINS, *LADDER) if origin.experiment == name):
         assert origin.metric in quick(name).summary["metrics"]
 
 

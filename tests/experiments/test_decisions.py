@@ -12,7 +12,6 @@ import pytest
 from stargrav import settings
 from stargrav.cli import overrides
 from stargrav.experiments import evidence as evidence_module
-from stargrav.experiments import origins as origins_module
 from stargrav.experiments import registry
 from stargrav.experiments.advice import GROUPS, advice, missing_experiments, next_runs
 from stargrav.experiments.decisions import HYPOTHESES, STAGES, TREES
@@ -27,6 +26,7 @@ from stargrav.experiments.evidence import (
     spanned,
 )
 from stargrav.experiments.flow import flow
+from stargrav.experiments.origins import origins
 from stargrav.experiments.results import write_predictions
 from stargrav.experiments.rules import Finding, Leaf, Node, Origin, Proposition, Tree
 from stargrav.experiments.spec import (
@@ -435,18 +435,17 @@ def test_every_state_leads_somewhere(tree):
     assert declared <= ends <= declared | {MORE_STARS}
 
 
-def test_origins_shows_what_was_measured_and_leaves_out_the_rest(stored, tmp_path, monkeypatch):
+def test_origins_shows_what_was_measured_and_leaves_out_the_rest(stored, tmp_path):
     wanted = [
         Origin("flux", "by itself", "made_up", "r2[a]"),
         Origin("flux", "not reported", "made_up", "r2[z]"),
         Origin("latent", "not built", "not_there", "r2[a]"),
     ]
-    monkeypatch.setattr(origins_module, "ORIGINS", wanted)
-    figure, shown = origins_module.origins(stored({"r2[a]": around(0.6)}))
+    figure, shown = origins(stored({"r2[a]": around(0.6)}), wanted)
     (ax,) = figure.axes
     assert [label.get_text() for label in ax.get_yticklabels()] == ["by itself"]
     assert [bar.get_width() for bar in ax.patches] == [0.6] and shown == ["made_up"]
-    assert origins_module.origins(Evidence(tmp_path / "nowhere")) == (None, [])
+    assert origins(Evidence(tmp_path / "nowhere")) == (None, [])
 
 
 def test_states_are_put_in_the_words_of_what_is_asked():

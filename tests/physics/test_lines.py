@@ -127,11 +127,12 @@ Spec Ion       WL_air(A)  log gf* E_low(eV) J lo E_up(eV)  J up  lower upper mea
 """
 
 
-def kurucz(wave_nm, log_gf, code, level, other, rad, stark, vdw):
-    """One row in the columns of gfall."""
+def kurucz(wave_nm, log_gf, code, level, other, rad, stark, vdw, fractions="  0 0.000  0 0.000"):
+    """One row in the columns of gfall; `fractions` are of hyperfine component and isotope."""
     return (
         f"{wave_nm:11.4f}{log_gf:7.3f}{code:6.2f}{level:12.3f}  2.5 {'3d 2D':10s}"
-        f"{other:12.3f}  1.5 {'4p 2P':10s}{rad:6.2f}{stark:6.2f}{vdw:6.2f}K10  0 0  0 0.000\n"
+        f"{other:12.3f}  1.5 {'4p 2P':10s}{rad:6.2f}{stark:6.2f}{vdw:6.2f}K10  0 0"
+        f"{fractions}\n"
     )
 
 
@@ -175,6 +176,46 @@ def test_kurucz_list(tmp_path):
     assert np.isnan(found.log_gamma_rad[0])
 
 
+def test_components_of_a_kurucz_line_have_their_share_of_its_gf(tmp_path):
+    """The format's own example, Co I 8007.11, has log gf .116 and a component of -2.584 of it."""
+    example = kurucz(800.7110, 0.116, 27.00, 45924.947, 33439.661, 8.19, -5.38, -7.59, " 59-2.584")
+    assert example[109:115] == "-2.584"
+    (found,) = lines.read_lines(written(tmp_path, example)).log_gf
+    assert found == pytest.approx(0.116 - 2.584)
+    shares = ((" 56-0.300", " 56-0.200"), ("         ", "         "), ("  0 0.000", " 56-1.000"))
+    rows = [
+        kurucz(853.8, -1.0, 26.00, 35379.206, 47088.41 + i, 0, 0, 0, "".join(pair))
+        for i, pair in enumerate(shares)
+    ]
+    found = lines.read_lines(written(tmp_path, "".join(rows)))
+    assert found.log_gf[::-1].tolist() == pytest.approx([-1.5, -1.0, -2.0])
+
+
+def test_rows_beyond_the_arm_are_passed_over_unread(tmp_path):
+    """One row of gfall08oct17, at 4489 A, has a blank in its gf."""
+    misprint = kurucz(448.8906, 0, 26.00, 22838.323, 45109.0, 0, 0, 0).replace(
+        "  0.000", "  -1 72", 1
+    )
+    path = written(tmp_path, KURUCZ + misprint)
+    assert len(lines.read_lines(path, (7000.0, 9000.0))) == 2
+    with pytest.raises(InputError, match="columns 12-18"):
+        lines.read_lines(path)
+    with pytest.raises(InputError, match="between 5000 and 6000 A"):
+        lines.read_lines(path, (5000.0, 6000.0))
+
+
+def test_a_cross_section_of_zero_is_none(tmp_path, gas):
+    """As in tables that write 0 where it is not known."""
+    head = "species,wave_vac,e_low_ev,log_gf,abo_sigma,abo_alpha\nFe I,8500,2.0,-1.0,"
+    wave = 8500 * np.exp(np.arange(-300, 301) / 1e5)
+    without, zero, known = (
+        absorb(lines.read_lines(written(tmp_path, head + end)), gas, wave)
+        for end in (",\n", "0.0,0.0\n", "300,0.25\n")
+    )
+    np.testing.assert_array_equal(zero, without)
+    assert np.abs(known - without).max() > 0
+
+
 def test_formats_agree_on_the_same_line(tmp_path, gas, own):
     wave = CA[1] * np.exp(np.arange(-300, 301) / 1e5)
     ours = absorb(own.select(own.wave == CA[1]), gas, wave)
@@ -207,6 +248,11 @@ def test_formats_agree_on_the_same_line(tmp_path, gas, own):
         (KURUCZ.replace("  8.20", "  8.x0", 1), "line 1, columns 81-86"),
         (KURUCZ.replace(" -7.70", " -7,70", 1), "line 1, columns 93-98"),
         (OWN_DAMPING.replace("-7.5", "wide"), "line 2, log_gamma_vdw"),
+        (KURUCZ.replace("  0 0.000", "  0 0.500", 1), "line 1, columns 110-115"),
+        (
+            OWN_DAMPING.replace("log_gamma_vdw", "abo_sigma").replace("-7.5", "300"),
+            "line 2, abo_alpha",
+        ),
     ],
 )
 def test_bad_lists_are_refused(tmp_path, text, field):

@@ -1,6 +1,8 @@
-"""Where log g comes from: what error, flux and latent tell of it, over several experiments."""
+"""Where log g comes from, and how much of it models read: over several experiments."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -36,20 +38,40 @@ ORIGINS = (  # by a ridge, all of them
         "r2[observed,latent_no_error]",
     ),
 )
+_TEACHER = "the teacher's latent"
+_STUDENT = "a student of flux alone"
+_SPECTRUM = "the noisy spectrum"
+LADDER = (  # at noise level 1, up to the most that the flux can tell
+    Origin(_TEACHER, "ridge", "encoder_mlp", "r2[ridge]"),
+    Origin(_TEACHER, "MLP", "encoder_mlp", "r2[mlp]"),
+    Origin(_TEACHER, "MLP, beside 126 features", "latent_tower", "r2[both]"),
+    Origin(_STUDENT, "taught the latent", "student_joint", "r2[0]"),
+    Origin(_STUDENT, "taught latent and log g", "student_joint", "r2[chosen]"),
+    Origin(_SPECTRUM, "ridge", "flux_baselines", "r2[1,ridge]"),
+    Origin(_SPECTRUM, "LightGBM on 4,096 pixels", "flux_baselines", "r2[1,lightgbm]"),
+    Origin(_SPECTRUM, "residual MLP on pixels", "flux_baselines", "r2[1,residual_mlp]"),
+    Origin(_SPECTRUM, "LightGBM, components", "flux_baselines", "r2[1,whitened_lightgbm]"),
+    Origin(_SPECTRUM, "MLP, components", "flux_baselines", "r2[1,whitened_mlp]"),
+    Origin(_SPECTRUM, "MLP, 126 features", "global_tower", "r2[1,all]"),
+    Origin("the limit", "exact posterior mean", "bayes_limit", "r2[1]"),
+)
 
 
-def origins(evidence: Evidence) -> tuple[Figure | None, list[str]]:
-    """R2 of log g from each source, with its interval.
+def origins(
+    evidence: Evidence, wanted: Sequence[Origin] = ORIGINS
+) -> tuple[Figure | None, list[str]]:
+    """R2 of log g from each source, with its interval, and the published value where there is one.
 
     Args:
         evidence: the stored results; sources without one are left out.
+        wanted: the sources, from top to bottom.
 
     Returns:
         the figure, none if no source was measured; and the experiments that it shows.
     """
     found = [
         (origin, evidence.results[origin.experiment].summary["metrics"][origin.metric])
-        for origin in ORIGINS
+        for origin in wanted
         if origin.experiment in evidence.results
         and origin.metric in evidence.results[origin.experiment].summary["metrics"]
     ]
@@ -61,7 +83,10 @@ def origins(evidence: Evidence) -> tuple[Figure | None, list[str]]:
     with mpl.rc_context(STYLE):
         tall = 1.3 + 0.26 * len(found) + 0.2 * len(set(groups))
         figure = Figure(figsize=(7.0, tall), layout="constrained")
-        nothing = np.full(len(found), np.nan)
+        marks = (
+            evidence.results[o.experiment].summary["published"].get(o.metric) for o, _ in found
+        )
+        published = np.array(list(marks), dtype=float)
         xlabel = r"$R^2$ on the test stars"
-        bars(labels, groups, value, low, high, nothing, xlabel, figure.subplots())
+        bars(labels, groups, value, low, high, published, xlabel, figure.subplots())
     return figure, list(dict.fromkeys(origin.experiment for origin, _ in found))

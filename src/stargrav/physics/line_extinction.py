@@ -38,6 +38,7 @@ from stargrav.constants import (
 from stargrav.physics.equation_of_state import State, atomic_mass
 from stargrav.physics.lines import LineList
 
+REACH = 100.0  # A, beyond the grid, where lines still have wings on it
 _NEGLIGIBLE_LINE = 1e-3  # central extinction over the continuum's below which a line is left out
 _NEGLIGIBLE_WING = 1e-4
 _CORE_WIDTHS = 6.0
@@ -61,13 +62,13 @@ class LineExtinction:
     """Adds the extinction of a line list on a fixed wavelength grid.
 
     Args:
-        lines: the list; lines off the grid by more than 100 A are dropped.
+        lines: the list; lines off the grid by more than `REACH` are dropped.
         wave: (n,) vacuum wavelength, A, increasing.
         microturbulence: km/s.
     """
 
     def __init__(self, lines: LineList, wave: np.ndarray, microturbulence: float) -> None:
-        keep = (lines.wave > wave[0] - 100) & (lines.wave < wave[-1] + 100)
+        keep = (lines.wave > wave[0] - REACH) & (lines.wave < wave[-1] + REACH)
         self.lines = lines = lines.select(keep)
         self.wave = wave
         self.velocity = np.log(wave) * C_KM_S

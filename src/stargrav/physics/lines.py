@@ -65,17 +65,21 @@ class LineList:
         return LineList(*(getattr(self, field.name)[keep] for field in fields(self)))
 
 
-def read_lines(path: str | Path | None = None) -> LineList:
+def read_lines(
+    path: str | Path | None = None, span: tuple[float, float] = (0.0, math.inf)
+) -> LineList:
     """Line list: Stargrav's own, or a user's.
 
     Three formats are told apart by their content: a table with the columns of Stargrav's own
     (species, wave_vac, e_low_ev, log_gf; the damping columns may be missing), a VALD extract in
     short format ("extract all" or "extract stellar", air or vacuum, eV), and Kurucz's fixed
-    columns (gfall).  Lines of elements outside the equation of state, of ions beyond the first
-    and of molecules are passed over, as are those of hydrogen.
+    columns (gfall, gfhyper; the fraction of a hyperfine component or isotope is part of its gf).
+    Lines of elements outside the equation of state, of ions beyond the first and of molecules are
+    passed over, as are those of hydrogen.
 
     Args:
         path: file; None for Stargrav's own table.
+        span: vacuum wavelengths, A, beyond which lines are passed over, too.
 
     Raises:
         InputError: unreadable, of no known format, or without a usable line; a row is too short,
@@ -97,23 +101,30 @@ def read_lines(path: str | Path | None = None) -> LineList:
     elif any("WL_air" in row or "WL_vac" in row for _, row in body[:5]):
         found = _vald_rows(source, body)
     elif re.match(r"[ \d]{6}\.\d{4}[ \d+-]{3}\.\d{3} *\d+\.\d\d", head):
-        found = _kurucz_rows(source, body)
+        found = _kurucz_rows(source, body, span)
     else:
         raise InputError(
             source, "line 1", repr(head[:40]), "a Stargrav table, a VALD extract or a Kurucz list"
         )
     known = {f"{e} {stage}" for e in elements() if e != "H" for stage in ("I", "II")}
-    table = sorted((row for row in found if row[0] in known), key=lambda row: row[1])
+    usable = (row for row in found if row[0] in known and span[0] < row[1] < span[1])
+    table = sorted(usable, key=lambda row: row[1])
     if not table:
-        raise InputError(
-            source, "line list", "no usable line", "lines of neutral or ionised atoms"
-        )
+        expected = "lines of neutral or ionised atoms"
+        if math.isfinite(span[1]):
+            expected += f" between {span[0]:g} and {span[1]:g} A"
+        raise InputError(source, "line list", "no usable line", expected)
     species, *numbers = zip(*table, strict=True)
     return LineList(np.array(species), *(np.array(column, float) for column in numbers))
 
 
 _REQUIRED = ("wave_vac", "e_low_ev", "log_gf")
-_POSSIBLE = {"wave_vac": (500.0, 1e6), "e_low_ev": (0.0, 30.0), "log_gf": (-20.0, 3.0)}
+_POSSIBLE = {
+    "wave_vac": (500.0, 1e6),
+    "e_low_ev": (0.0, 30.0),
+    "log_gf": (-20.0, 3.0),
+    "fraction": (-20.0, 0.0),
+}
 _Row = tuple[str, float, float, float, float, float, float, float, float]
 
 
@@ -125,13 +136,19 @@ def _own_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
             raise InputError(source, name, "no such column", "a column of this name")
     for number, text in body[1:]:
         row = dict(zip(names, next(csv.reader([text])), strict=False))
+        damping = {
+            name: _number(source, number, name, row[name]) if row.get(name) else math.nan
+            for name in optional
+        }
+        if not damping["abo_sigma"] > 0:  # as 0 where it is not known
+            damping["abo_sigma"] = math.nan
+        elif math.isnan(damping["abo_alpha"]):
+            where = f"line {number}, abo_alpha"
+            raise InputError(source, where, "nothing", "the exponent that abo_sigma goes with")
         yield (
             row["species"],
             *(_number(source, number, name, row.get(name), name) for name in _REQUIRED),
-            *(
-                _number(source, number, name, row[name]) if row.get(name) else math.nan
-                for name in optional
-            ),
+            *damping.values(),
         )
 
 
@@ -173,7 +190,9 @@ def _vald_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
         )
 
 
-def _kurucz_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
+def _kurucz_rows(
+    source: object, body: list[tuple[int, str]], span: tuple[float, float]
+) -> Iterable[_Row]:
     symbols = {number: symbol for symbol, number in _ATOMIC_NUMBERS.items()}
     for number, text in body:
         code, log_gf = text[18:24], text[11:18]
@@ -186,6 +205,15 @@ def _kurucz_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
         )
         if levels[0] == levels[1]:
             continue
+        wave = 1e8 / (levels[1] - levels[0])  # vacuum, whichever medium the first column is in
+        if not span[0] < wave < span[1]:
+            continue  # before the rest of the row is read, which may be misprinted
+        fractions = (
+            _number(source, number, f"columns {start + 1}-{start + 6}", part, "fraction")
+            for start in (109, 118)  # of the hyperfine component, and of the isotope
+            if (part := text[start : start + 6]).strip()
+        )
+        log_gf = _number(source, number, "columns 12-18", log_gf, "log_gf") + sum(fractions)
         damping = (
             _number(source, number, f"columns {start + 1}-{start + 6}", text[start : start + 6])
             if text[start : start + 6].strip()
@@ -195,9 +223,9 @@ def _kurucz_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
         rad, stark, waals = (value or math.nan for value in damping)
         yield (
             f"{symbols[atom]} {'I' * (ion + 1)}",
-            1e8 / (levels[1] - levels[0]),  # vacuum, whichever medium the first column is in
+            wave,
             levels[0] / EV_WAVENUMBER,
-            _number(source, number, "columns 12-18", log_gf, "log_gf"),
+            log_gf,
             rad,
             stark,
             math.nan,

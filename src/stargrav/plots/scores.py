@@ -145,7 +145,12 @@ def _line(number: int) -> tuple[str, str]:
 
 
 def score_map(
-    values: np.ndarray, rows: Sequence[str], columns: Sequence[str], label: str, ax: Axes
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    label: str,
+    ax: Axes,
+    span: tuple[float, float] | None = None,
 ) -> Axes:
     """Scores as a map of two settings, each number written in its field.
 
@@ -155,9 +160,11 @@ def score_map(
         columns: names, from left to right.
         label: name of the score.
         ax: drawn into.
+        span: scores of the first and the last colour; the lowest and the highest if None.
     """
-    image = ax.imshow(values, cmap="viridis", aspect="auto")
-    middle = (values.min() + values.max()) / 2
+    low, high = span or (values.min(), values.max())
+    image = ax.imshow(values, cmap="viridis", aspect="auto", vmin=low, vmax=high)
+    middle = (low + high) / 2
     for (row, column), value in np.ndenumerate(values):
         color = "white" if value < middle else "black"
         ax.text(column, row, f"{value:.3f}", ha="center", va="center", color=color)

@@ -94,7 +94,8 @@ def kept(result: Result) -> Figure:
     groups = list(result.table.groupby(["noise", "edit"], sort=False))
     edits, lines = (result.table[name].nunique() for name in ("edit", "line"))
     shape = len(groups) // edits, edits
-    size = 5.2 * shape[1], (2.0 + 0.4 * lines) * shape[0]
+    models = result.table["model"].nunique()
+    size = (2.2 + 0.64 * models) * shape[1], (1.4 + 0.36 * lines) * shape[0]
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(*shape, squeeze=False).flat
     for ((noise, edit), rows), ax in zip(groups, axes, strict=True):
@@ -102,7 +103,7 @@ def kept(result: Result) -> Figure:
         table = table.loc[rows["line"].unique(), rows["model"].unique()]
         names = [line.replace("_", " ") for line in table.index]
         label = "kept (1 follows the data, 0 what was learnt)"
-        score_map(table.to_numpy(float), names, list(table.columns), label, ax)
+        score_map(table.to_numpy(float), names, list(table.columns), label, ax, (0.0, 1.0))
         ax.set_title(f"{edit}, noise {noise}")
     return figure
 
