@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import torch
 
-from stargrav import cli
-from stargrav.data import store
+from stargrav import cli, libraries
+from stargrav.data import room, store
 from stargrav.data.sources import open_source
 from stargrav.data.splits import draw_splits
 from stargrav.errors import InputError
@@ -125,6 +125,83 @@ def test_a_place_that_cannot_be_written_to_is_refused_at_once(stargrav, grid, tm
     for below in ("out.h5", "new/out.h5"):  # folders are made, but not in a file
         code, _, err = stargrav(command, *before, labels / below, *after)
         assert code == 2 and "OUT" in err and "no such folder" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("simulate", "grid.h5", "--n", 3, "--source", "grid.h5"),
+        ("synthesize", "labels.csv", "labels.csv"),
+        ("synthesize", "labels.csv", "lines.lin", "--lines", "lines.lin"),
+        ("library", "lines.lin", "--lines", "lines.lin"),
+        ("import", "pfsspec", "grid.h5", "../same/grid.h5"),
+        ("predict", "labels.csv", "--out", "labels.csv", "--source", "grid.h5"),
+        ("predict", "labels.csv", "--out", "grid.h5", "--source", "grid.h5"),
+    ],
+)
+def test_no_command_writes_over_what_it_reads(stargrav, grid, monkeypatch, arguments):
+    folder = grid.parent / "same"
+    folder.mkdir()
+    STARS.to_csv(folder / "labels.csv", index=False)
+    (folder / "lines.lin").write_text(LIST)
+    grid.rename(folder / "grid.h5")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    monkeypatch.chdir(folder)
+    code, _, err = stargrav(*arguments)
+    assert (code, len(err.splitlines())) == (2, 1) and "a file that is read for it" in err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(stargrav, grid, tmp_path):
+    link, made = tmp_path / "link.h5", tmp_path / "made.h5"
+    link.symlink_to(made)
+    assert stargrav("simulate", link, "--n", 3, "--source", grid)[0] == 0
+    assert link.is_symlink() and len(store.read_spectra(made)) == 3
+
+
+def test_what_does_not_fit_on_the_disk_is_not_begun(stargrav, grid, tmp_path, monkeypatch):
+    def no_room(needed, folder, purpose):
+        room.require(needed, 1e9, purpose, "disk")
+
+    monkeypatch.setattr(room, "require_disk", no_room)
+    given = ("simulate", tmp_path / "new" / "x.h5", "--source", grid, "--n")
+    code, _, err = stargrav(*given, 10**8)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "100,000,000 spectra of" in err and not (tmp_path / "new").exists()
+    code, _, err = stargrav(*given, 10**30)
+    assert code == 2 and "--n" in err
+
+
+def test_what_the_system_refuses_is_one_line(stargrav, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "out.h5")
+
+    monkeypatch.setattr(libraries, "import_source", full)
+    code, _, err = stargrav("import", "grid", "a.h5", "b.h5")
+    assert (code, err) == (2, "error: [Errno 28] No space left on device: 'out.h5'\n")
+
+
+@pytest.mark.parametrize(("seed", "told"), [(2**32, "--seed"), (2**32 - 1, "absent.h5")])
+def test_seeds_are_those_of_the_settings(stargrav, seed, told):
+    for command in (("simulate", "x.h5", "--n", 3), ("predict", "x.h5")):
+        code, _, err = stargrav(*command, "--source", "absent.h5", "--seed", seed)
+        assert code == 2 and told in err
+
+
+def test_predict_tells_files_of_the_same_name_apart(stargrav, grid, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = ("a/x.h5", "b/x.h5", "b/y.h5")
+    for path in files:
+        assert stargrav("simulate", path, "--n", 1, "--source", grid)[0] == 0
+    code, _, _ = stargrav("predict", *files, "--out", "l.csv", "--add-noise", "--source", grid)
+    assert code == 0 and pd.read_csv("l.csv")["file"].tolist() == ["a/x.h5", "b/x.h5", "y.h5"]
+
+
+def test_help_explains_errors_and_the_columns_of_predict(stargrav):
+    text = " ".join(stargrav("simulate", "--help")[1].split())
+    assert "default: noiseless]" in text and "1-sigma errors: of" in text
+    text = stargrav("predict", "--help")[1]
+    assert all(f"`{name}`" in text for name in ("chi2", "misfit", "ess", "edges"))
 
 
 @pytest.mark.parametrize(

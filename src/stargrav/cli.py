@@ -16,7 +16,7 @@ import click
 
 from stargrav.abandoned import at_work
 from stargrav.dvc_process import MISTAKE, StageError, end_with_caller, tell
-from stargrav.errors import InputError
+from stargrav.errors import InputError, first_line
 
 FREE_KEYS = {"ignore_unknown_options": True, "allow_extra_args": True}
 COMPONENTS = click.option(
@@ -26,6 +26,7 @@ COMPONENTS = click.option(
     show_default=True,
     help="Principal components of a library that are kept.",
 )
+SEED = click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=42, show_default=True)
 LINES = click.option(
     "--lines",
     type=click.Path(path_type=Path),
@@ -91,13 +92,21 @@ def library(
 
 @cli.command()
 @click.argument("out", type=click.Path(path_type=Path))
-@click.option("--n", "count", type=click.IntRange(1), required=True, help="Number of spectra.")
+@click.option(
+    "--n", "count", type=click.IntRange(1, 10**9), required=True, help="Number of spectra."
+)
 @click.option("--mag", default="21.5", show_default=True, metavar="M or LO,HI", help="HSC i, AB.")
 @click.option("--seeing", type=float, help="arcsec; default: uniform 0.5 to 1.5.")
 @click.option("--zenith-angle", type=float, help="degrees; default: uniform 0 to 45.")
 @click.option("--field-angle", type=float, help="degrees; default: uniform 0 to 0.65.")
-@click.option("--seed", type=click.IntRange(0), default=42, show_default=True)
-@click.option("--error", type=click.Choice(["noiseless", "observed"]), default="noiseless")
+@SEED
+@click.option(
+    "--error",
+    type=click.Choice(["noiseless", "observed"]),
+    default="noiseless",
+    show_default=True,
+    help="1-sigma errors: of the noiseless flux, or as estimated from a noisy one.",
+)
 @click.option("--source", default="data/library.h5", show_default=True)
 def simulate(
     out: Path,
@@ -170,7 +179,7 @@ def run(context: click.Context, name: str) -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="CSV to write; default: shown.")
 @click.option("--add-noise", is_flag=True, help="For what `simulate` wrote, whose flux has none.")
-@click.option("--seed", type=click.IntRange(0), default=42, show_default=True)
+@SEED
 @click.option("--source", default="data/library.h5", show_default=True)
 def predict(
     files: tuple[Path, ...], out: Path | None, add_noise: bool, seed: int, source: str
@@ -178,9 +187,14 @@ def predict(
     """T_eff, log g, M_H, a_M and C_M of measured spectra, each with its standard deviation.
 
     FILES are pfsspec HDF5 in the rest frame, on the pixels of the PFS medium-resolution red arm; a
-    parameter table is not needed; bad pixels are given large errors. `chi2` above 1 by more than
-    chance (.02 for a spectrum) says that the library does not describe a spectrum, that its
-    errors are too small, or that it is not in the rest frame.
+    parameter table is not needed; bad pixels are given large errors.
+
+    The other columns: `chi2`, per degree of freedom; above 1 by more than chance (.02 for a
+    spectrum) it says that the library does not describe a spectrum, that its errors are too small,
+    or that it is not in the rest frame. `misfit`: by how many standard deviations the reported
+    labels fit worse than the library's components do. `ess`: the effective sample size of the
+    integral. `edges`: the labels that lean on an edge of the library, beyond which the star may
+    lie.
     """
     from stargrav import commands
 
@@ -273,7 +287,8 @@ def overrides(arguments: list[str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Run the command line; exit code 2 for the user's mistakes, 130 for an interruption."""
+    """Run the command line; exit code 2 for the user's mistakes and a
+    system that refuses, 130 for an interruption."""
     # how many threads share a sum shows in its last bit, and so in every hash that rests on it:
     # one, and as many stages at a time as there are cores, unless the user says otherwise
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -289,6 +304,9 @@ def main() -> None:
         fields = (error.where, error.field, str(error.found), error.expected)
         tell(MISTAKE, json.dumps(fields))
         click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:  # a full disk, no permission, a device that fails
+        click.echo(f"error: {first_line(error)}", err=True)
         sys.exit(2)
     except StageError as error:
         click.echo(f"error: {error}", err=True)

@@ -14,7 +14,7 @@ import numpy as np
 from stargrav import pipeline, ranks, settings
 from stargrav.dvc_process import RAN, dvc, tell
 from stargrav.errors import InputError, one_of
-from stargrav.files import hash_tree, require_writable
+from stargrav.files import hash_tree, require_writable, whole_file
 from stargrav.stages import MODULES
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stargrav.settings import Settings
 
 NO_NOISE = 0.1  # of chi2, where 1 is expected
+MISFIT = 5.0  # standard deviations, from where the labels of a spectrum mean little
 _OWN = 2**40  # stars and noise of a set of the user's are none of the pipeline's
 
 
@@ -36,10 +37,12 @@ def simulate(
 ) -> None:
     """An observed data set in pfsspec format."""
     from stargrav.data.dataset import write_dataset
+    from stargrav.data.room import require_disk
     from stargrav.data.sources import open_source
     from stargrav.observation.simulate import Simulator, draw_stars
     from stargrav.physics.grid import Library
     from stargrav.progress import Progress
+    from stargrav.stages.dataset import BYTES
 
     given = {name: value for name, value in conditions.items() if value is not None}
     for name, value in given.items():
@@ -47,18 +50,20 @@ def simulate(
         if not low <= value <= high:
             key = "--" + name.replace("_", "-")
             raise InputError("command line", key, f"{value:g}", f"{low:g} to {high:g}")
-    require_writable(out, "OUT", makes_folders=True)
+    out = require_writable(out, "OUT", makes_folders=True, inputs=(Path(source),))
     library = open_source(_fetched(source))
     if not isinstance(library, Library):
         raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
+    simulator = Simulator(library, error=error)
+    pixels = len(simulator.wave)
+    require_disk(BYTES * count * pixels, out.parent, f"{count:,} spectra of {pixels} pixels")
     rng = np.random.default_rng([seed, _OWN])
     stars = draw_stars(count, _magnitude(mag), library.ranges, rng, **given)
     stars["id"] = np.arange(_OWN, _OWN + count)
-    simulator = Simulator(library, error=error)
     with Progress(total=count, unit=" spectra") as bar:
         stars = write_dataset(out, simulator, stars, seed, {"seed": seed}, bar.update)
     snr = f"median SNR {stars['snr'].median():.2f}"
-    print(f"{out}: {count} spectra, {len(simulator.wave)} pixels, {snr}")
+    print(f"{out}: {count} spectra, {pixels} pixels, {snr}")
 
 
 def predict(
@@ -75,7 +80,7 @@ def predict(
     from stargrav.progress import Progress
 
     if out is not None:
-        require_writable(out, "--out")
+        out = require_writable(out, "--out", inputs=(*files, Path(source)))
     library = open_source(_fetched(source))
     if not isinstance(library, Library):
         raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
@@ -90,7 +95,8 @@ def predict(
             flux = flux + error * rng.standard_normal(flux.shape)
         with Progress(total=len(flux), desc=path.name) as bar:
             table = posterior(flux, error, simulator.library, seed=seed, progress=bar.update)
-        table.insert(0, "file", path.name)
+        alike = sum(other.name == path.name for other in measured)
+        table.insert(0, "file", path.name if alike == 1 else str(path))
         table.insert(1, "row", np.arange(len(table)))
         tables.append(table)
     found = pd.concat(tables, ignore_index=True)
@@ -100,14 +106,21 @@ def predict(
     if out is None:
         print(found.to_csv(index=False, float_format="%.5g"), end="")
         return
-    aside = out.with_name(f".{out.name}.partial")
-    found.to_csv(aside, index=False, float_format="%.6g")
-    aside.replace(out)
+    with whole_file(out) as aside:
+        found.to_csv(aside, index=False, float_format="%.6g")
     sd, chi2 = (found[name].median() for name in ("sd_log_g", "chi2"))
     print(f"{out}: {len(found)} spectra, median sd of log g {sd:.3f}, median chi2 {chi2:.3f}")
-    leaning = found["edges"].str.contains("log_g").sum()
-    if leaning:
-        print(f"{leaning} lean on an edge of the library's log g (column edges)")
+    for what, count in {
+        "have too few good pixels, and no labels": found["log_g"].isna().sum(),
+        "are described better by a mixture than by any star (column misfit)": (
+            found["misfit"] > MISFIT
+        ).sum(),
+        "lean on an edge of the library's log g (column edges)": (
+            found["edges"].fillna("").str.contains("log_g").sum()
+        ),
+    }.items():
+        if count:
+            print(f"{count} {what}")
 
 
 def stage(name: str, overrides: dict[str, str]) -> None:

@@ -3,35 +3,85 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import psutil
+
 from stargrav.errors import InputError
 
+_WRITABLE = "a folder that can be written to"
 
-def require_writable(out: Path, field: str, makes_folders: bool = False) -> None:
+
+def require_writable(
+    out: Path, field: str, makes_folders: bool = False, inputs: Iterable[Path | None] = ()
+) -> Path:
     """Refuse a place that no file can be written to, before anything is computed for it.
 
     Args:
         out: file to be written.
         field: what names it, for the error.
         makes_folders: folders that are missing will be made, as `data.store` does.
+        inputs: files that are read for it, None for one that is not given.
+
+    Returns:
+        the file to write: `out`, or what it links to.
 
     Raises:
-        InputError: `out` is a folder, or stands in none.
+        InputError: `out` is a folder, a device or an input, or stands in no folder that can be
+            written to.
     """
-    parent = out.parent
+    target = Path(os.path.realpath(out))  # `resolve` raises where a link leads to itself
+    try:
+        refused = _obstacle(target, makes_folders)
+    except PermissionError as error:
+        refused = f"no permission to look into {error.filename}", _WRITABLE
+    if any(each is not None and os.path.realpath(each) == str(target) for each in inputs):
+        refused = "a file that is read for it", "another file"
+    if refused is not None:
+        raise InputError(out, field, *refused)
+    return target if out.is_symlink() else out
+
+
+def _obstacle(target: Path, makes_folders: bool) -> tuple[str, str] | None:
+    """What is found and expected where a file cannot be written."""
+    parent = target.parent
     while makes_folders and not parent.exists():
         parent = parent.parent
-    if out.is_dir() or not parent.is_dir():
-        found = "a folder" if out.is_dir() else "no such folder"
-        raise InputError(out, field, found, "a file in a folder that exists")
+    if target.is_dir() or not parent.is_dir():
+        found = "a folder" if target.is_dir() else "no such folder"
+        return found, "a file in a folder that exists"
+    if target.exists() and not target.is_file():
+        return "a pipe or a device", "a regular file"
+    if not os.access(parent, os.W_OK | os.X_OK):
+        return f"no permission to write in {parent}", _WRITABLE
+    return None
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A name to write a file under that becomes `path` once it is complete.
+
+    The name is this process's own: of two that write the same file, the last to end is kept. What
+    a process has left that was killed is dropped.
+    """
+    for rest in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        number = rest.name.split(".")[-2]
+        if number.isdigit() and not psutil.pid_exists(int(number)):
+            rest.unlink(missing_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def synthesize(
     from stargrav.physics import nodes, synthesis
     from stargrav.progress import Progress
 
-    require_writable(out, "OUT", makes_folders=True)
+    out = require_writable(out, "OUT", makes_folders=True, inputs=(labels, lines))
     stars = read_labels(labels, synthesis.RANGES)
     low, high = wave or (synthesis.LOW, synthesis.HIGH)
     if not synthesis.LOW <= low < high <= synthesis.HIGH:
@@ -77,8 +77,8 @@ def library(
     from stargrav.physics import synthesis
     from stargrav.physics.nodes import NODES, build_library, physics_version
 
+    out = require_writable(out, "OUT", makes_folders=True, inputs=(lines,))
     make = partial(synthesis.Synthesizer, lines=None if lines is None else _listed(lines))
-    require_writable(out, "OUT", makes_folders=True)
     parts, several = out.with_name(f".{out.name}.parts"), processes or os.cpu_count() or 1
     made = build_library(NODES[nodes], parts, several, components, make_synthesizer=make)
     listed = "built in" if lines is None else f"{lines.name} {hash_tree(lines)[:16]}"
@@ -96,6 +96,7 @@ def import_source(kind: str, path: Path, out: Path, components: int) -> None:
     from stargrav.data.sources import open_source
     from stargrav.physics.grid import Library
 
+    out = require_writable(out, "OUT", makes_folders=True, inputs=(path,))
     if kind != "bosz" and path.is_file() and store.kind_of(path) != kind:
         raise InputError(path, "kind", store.kind_of(path), kind)
     if kind == "bosz" and not path.is_dir():

@@ -39,6 +39,10 @@ def spoil(name, value, *place):
         (spoil("error", np.nan, 1, 20), (f"{ERROR}, row 1, pixel 20", "found nan")),
         (spoil("error", np.nan, 5), (f"{ERROR}, row 5, pixel 0", "found nan")),
         (spoil("error", np.inf, 3, 0), (f"{ERROR}, row 3, pixel 0", "found inf")),
+        (spoil("flux", 1e300, 1, 2), (f"{FLUX}, row 1, pixel 2", "found inf")),
+        (lambda p: p.update(flux=p["flux"] * 1j), (FLUX, "complex128", "numbers")),
+        (lambda p: p.update(error=p["error"].astype("S9")), (ERROR, "|S9", "numbers")),
+        (lambda p: p.update(wave=p["wave"].astype("S9")), ("wave", "|S9", "numbers")),
         (spoil("error", 0.0, 2, 9), (f"{ERROR}, row 2, pixel 9", "positive")),
         (spoil("flux", 0.0, 2), ("median of", "row 2", "positive")),
         (spoil("wave", 7100.0, 5), ("spectrumdataset/wave, pixel 5", "ascending")),
@@ -114,6 +118,12 @@ FLUXES = spectra(NODES)
         ("para", NODES, ("para, row 0, T_eff", "500 to 100000")),
         ("flux", -FLUXES, ("flux, row 0, pixel 0", "not negative")),
         ("para", None, ("data sets", "a grid (wave, flux, para)")),
+        ("para", NODES.astype("S9"), ("para", "|S9", "numbers")),
+        ("para", NODES.view([("T_eff", float)]), ("para", "T_eff", "numbers")),
+        ("wave", WAVE + 0j, ("wave", "complex128", "numbers")),
+        ("flux", FLUXES.astype("S9"), ("flux", "|S9", "numbers")),
+        ("flux", FLUXES * 1e300, ("flux, row 0, pixel 0", "found inf")),
+        ("flux", h5py.Empty("f4"), ("flux", "numbers")),
     ],
 )
 def test_grid(grid_file, key, values, parts):
@@ -123,11 +133,29 @@ def test_grid(grid_file, key, values, parts):
     assert all(part in found for part in parts), found
 
 
+@pytest.mark.parametrize("given", ["high", b"5000", np.nan, 0.0, -1.0, [5000.0, 6000.0]])
+def test_resolution(grid_file, tmp_path, library, given):
+    store.write_library(tmp_path / "library.h5", library)
+    for path in (grid_file, tmp_path / "library.h5"):
+        with h5py.File(path, "a") as file:
+            file.attrs["resolution"] = given
+        found = refusal(path)
+        assert "attribute resolution" in found and "a number above 0" in found
+
+
+def test_columns(grid_file):
+    with h5py.File(grid_file, "a") as file:
+        file.attrs["columns"] = np.array(LABELS, dtype="S")
+    found = refusal(grid_file)
+    assert "attribute columns: found T_eff, log_g, M_H, a_M, C_M, expected M_H, T_eff" in found
+
+
 @pytest.mark.parametrize(
     ("key", "change", "parts"),
     [
         ("mean", lambda mean: mean[:-1], ("mean", "shape")),
         ("components", lambda found: found * np.nan, ("components", "finite")),
+        ("mean", lambda mean: mean.astype(float) * 1e300, ("mean", "finite")),
         ("axes/log_g", lambda _: None, ("axes/log_g", "no such data set")),
         ("wave", lambda wave: wave[::-1], ("wave, pixel 1", "ascending")),
         ("coefficients", lambda found: found[1:], ("coefficients", "shape")),

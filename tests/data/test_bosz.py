@@ -135,6 +135,8 @@ def test_2024_original_resolution_has_its_own_wavelengths(tmp_path):
         (columns()[:, :2], "columns: found 2 columns"),
         (columns()[::-1], "wavelength, pixel 1: .*ascending"),
         (columns() * [1, np.nan, 1], "flux, row 0, pixel 0: found nan"),
+        (columns() * [1, -1, 1], "flux, row 0, pixel 0: .*not negative"),
+        (columns() * [1, 1e300, 1], "flux, row 0, pixel 0: found inf"),
         (np.empty((0, 3)), "an empty file"),
     ],
 )
@@ -160,6 +162,20 @@ def test_unreadable_files(tmp_path):
     )
     with pytest.raises(InputError, match="SpecificIntensity: found Wavelength"):
         read_bosz(other)
+
+
+def test_a_damaged_header_is_unreadable(tmp_path):
+    path = tmp_path / NAME.replace("asc.bz2", "fits")
+    write_fits(path, columns())
+    path.write_bytes(path.read_bytes().replace(b"TFORM1  = 'D ", b"TFORM1  = 'Q!"))
+    with pytest.raises(InputError, match="fits: content: found Invalid column format"):
+        read_bosz(path)
+
+
+def test_spectra_of_zeros_are_refused(tmp_path):
+    write(tmp_path / NAME, columns() * [1, 0, 1])
+    with pytest.raises(InputError, match="flux: found a median at or below 0"):
+        open_source(tmp_path)
 
 
 GZIPPED = (

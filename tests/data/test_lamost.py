@@ -93,3 +93,15 @@ def test_other_files_are_refused(tmp_path):
     write(tmp_path / "pair" / "a.fits", "image")
     with pytest.raises(InputError, match="1 visits to 1 stars"):
         read_pairs(tmp_path / "pair", 7200, 7400)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"TFORM1  = '300E", b"TFORM1  = '!00E"), (b"= 'LAMOST", b"= \\LAMOST")]
+)
+def test_a_damaged_header_is_unreadable(tmp_path, old, new):
+    path = write(tmp_path / "a.fits", "table")
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(InputError, match="a.fits: content: .*a FITS file of LAMOST"):
+        read_visit(path)

@@ -1,6 +1,8 @@
 """Files: round trips, the same bytes for the same content, nothing half-written."""
 
 import hashlib
+import os
+import resource
 import time
 
 import h5py
@@ -112,6 +114,52 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_other(tmp_path, library
     with pytest.raises(KeyboardInterrupt):
         store.write_spectra(path, np.arange(4.0), interrupted(), pd.DataFrame({"id": range(5)}))
     assert [file.name for file in tmp_path.iterdir()] == ["set.h5"] and digest(path) == before
+
+
+def test_two_that_write_the_same_file_leave_each_others_alone(tmp_path, monkeypatch):
+    path, ones = tmp_path / "set.h5", np.ones((2, 4), np.float32)
+    table, wave = pd.DataFrame({"id": range(2)}), np.arange(4.0)
+
+    def while_another_writes():
+        with monkeypatch.context() as other:
+            other.setattr(os, "getpid", os.getppid)
+            store.write_spectra(path, wave, [(ones, 2 * ones)], table)
+        yield ones, ones
+
+    store.write_spectra(path, wave, while_another_writes(), table)
+    with h5py.File(path) as file:
+        assert (file[store.ERROR][()] == 1).all()
+    assert [file.name for file in tmp_path.iterdir()] == ["set.h5"]
+
+
+@pytest.mark.parametrize("room", [10_000, 1_605_000])
+def test_a_full_disk_is_told_as_the_system_does(tmp_path, room):
+    """Not as an error of HDF5 in closing the file; in the spectra and in the table."""
+    values, table = np.ones((2000, 100), np.float32), pd.DataFrame({"id": range(2000)})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large: .*x.h5"):
+            batches = [(values, values)]
+            store.write_spectra(tmp_path / "x.h5", np.arange(100.0), batches, table)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        np.array(store.GRID_LABELS, dtype="S"),
+        np.array(store.GRID_LABELS, dtype=object),
+        np.bytes_(", ".join(store.GRID_LABELS)),
+    ],
+)
+def test_attributes_of_a_grid_as_other_tools_store_them(grid_file, columns):
+    with h5py.File(grid_file, "a") as file:
+        file.attrs["columns"] = columns
+        file.attrs["resolution"] = np.array([2000.0])
+    assert store.read_grid(grid_file)[3] == 2000
 
 
 @pytest.mark.parametrize(

@@ -21,14 +21,26 @@ def at_bench(inputs):
 
 def test_budgets_are_numbers_of_labelled_stars(at_bench):
     """Named in thousands, the last one all; the students themselves saw no label."""
-    table = student.sample_efficiency.function(stars=300, budgets=(64, 150), count=8)
-    seen = {case.key: case.score.columns["n_train"] for case in table.cases}
-    budgets = {"0.064k": 64, "0.15k": 150, "all": 300}
+    table = student.sample_efficiency.function(stars=300, budgets=(64, 150), count=8, sets=3)
+    columns = ("n_train", "sets")
+    seen = {case.key: tuple(case.score.columns[name] for name in columns) for case in table.cases}
+    budgets = {"0.064k": (64, 3), "0.15k": (150, 2), "all": (300, 1)}
     assert seen == {
-        f"{told},{budget}": stars
-        for told in ("student", "teacher", "flux", "components")
-        for budget, stars in budgets.items()
+        f"{told},{budget}": told_of
+        for told in ("mlp", "conv", "teacher", "flux", "components", "student")
+        for budget, told_of in budgets.items()
     }
+    found = table.metrics()
+    both = [found[f"r2[{kind},all]"].value for kind in ("mlp", "conv")]
+    assert found["r2[student,all]"].value in both
+
+
+def test_sets_of_labels_share_no_star(at_bench):
+    train = spectra("flux", stars=300).train
+    sets = train.apart(90, 5, seed=1)
+    rows = np.concatenate([part.index for part in sets])
+    assert len(sets) == 3 and len(np.unique(rows)) == 270
+    assert [len(part) for part in train.apart(300, 5, seed=1)] == [300]
 
 
 def test_the_budgets_that_are_judged_are_the_default():

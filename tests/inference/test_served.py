@@ -85,3 +85,29 @@ def test_bad_spectra_are_refused_by_row(stored):
     error[2, 5] = -1
     with pytest.raises(InputError, match="error, row 2"):
         model.predict({"flux": flux, "error": error})
+
+
+def test_bad_pixels_are_bridged(stored):
+    """A pixel of huge error, whatever stands in it, changes the answer no more than a good one."""
+    model, (flux, error) = served.ServedModel(stored), spectra(20, seed=2)
+    clean = model.predict({"flux": flux, "error": error})["log_g"]
+    flux[:, 7:9], error[:, 7:9] = -3e5, 1e20
+    found = model.predict({"flux": flux, "error": error})["log_g"]
+    assert found == pytest.approx(clean, abs=0.02)
+    error[3, ::2] = error[3, 1] = 1e20
+    with pytest.raises(InputError, match="error, row 3"):
+        model.predict({"flux": flux, "error": error})
+
+
+@pytest.mark.parametrize("error", [0.0, -1.0, np.inf])
+def test_an_error_that_is_none_is_refused(stored, error):
+    flux, errors = spectra(4)
+    errors[2, 5] = error
+    with pytest.raises(InputError, match="error, row 2"):
+        served.ServedModel(stored).predict({"flux": flux, "error": errors})
+
+
+def test_nothing_is_refused_in_one_line(stored):
+    nothing = np.empty((0, PIXELS), dtype=np.float32)
+    with pytest.raises(InputError, match="no spectra"):
+        served.ServedModel(stored).predict({"flux": nothing, "error": nothing})

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from stargrav.metrics.calibration import average
 from stargrav.metrics.estimate import DRAWS, Estimate, bootstrap, largest, resamples, smallest
 from stargrav.metrics.regression import (
     error_ratio,
@@ -95,6 +96,25 @@ def test_largest_is_chosen_anew_in_each_resample():
     assert largest([a, b]).value == 2.0
     assert list(largest([a, b]).draws) == [2.0, 3.0]
     assert list(smallest([a, b]).draws) == [0.0, 1.0]
+
+
+def test_the_smallest_of_several_is_judged_by_each_of_them():
+    """Nine shares that are the same: the least of them is no evidence that one is lower."""
+    rng, held, apart = np.random.default_rng(0), [], []
+    for trial in range(40):
+        shares = [
+            bootstrap(average, (rng.random(200) < 0.68).astype(float), seed=9 * trial + k)
+            for k in range(9)
+        ]
+        low, high = smallest(shares).interval()
+        held.append(low <= 0.68 <= high)
+        apart.append(np.percentile(smallest(shares).draws, 97.5) < 0.68)
+        assert largest([-share for share in shares]).interval() == (-high, -low)
+    assert np.mean(held) > 0.85 and np.mean(apart) > 0.5  # the draws would exclude what is true
+    one = smallest(shares[:1])
+    assert one.interval() == shares[0].interval()
+    worse = bootstrap(average, (rng.random(200) < 0.4).astype(float), seed=1)
+    assert smallest([*shares, worse]).interval()[1] < 0.6
 
 
 def test_a_resample_without_spread_does_not_spoil_the_interval():

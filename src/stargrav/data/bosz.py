@@ -39,6 +39,7 @@ _NAME_2024 = re.compile(
 _STEPS = 300_000
 _ROUNDING = 0.02  # share of a step by which a rounded wavelength may be off
 _UNREADABLE = (OSError, EOFError, zlib.error, LookupError, AttributeError, TypeError, ValueError)
+_UNREADABLE += (fits.VerifyError,)
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,8 @@ def read_bosz(path: Path) -> BoszSpectrum:
     validate.wavelengths(wave, path, "wavelength")
     if not path.name.startswith("bosz2024") and _STEPS % (2 * resolution) == 0:
         wave = true_wavelengths(wave, resolution, path)
-    validate.finite(flux[None], path, "flux")
+    validate.finite(validate.single(flux[None]), path, "flux")
+    validate.not_negative(flux[None], path, "flux")
     return BoszSpectrum(wave, flux, continuum, labels, resolution)
 
 
@@ -157,7 +159,9 @@ def read_bosz_folder(
         if spectrum.resolution != resolution:
             raise InputError(path, "resolution", spectrum.resolution, f"{resolution}, as others")
         validate.same_wavelengths(spectrum.wave[inside], wave, path, "wavelength")
-        fluxes.append(spectrum.flux[inside].astype(np.float32))
+        fluxes.append(validate.single(spectrum.flux[inside]))
+        if np.median(fluxes[-1]) <= 0:
+            raise InputError(path, "flux", "a median at or below 0", "a spectrum")
         labels.append(spectrum.labels)
     return wave, np.array(fluxes), np.array(labels), resolution
 

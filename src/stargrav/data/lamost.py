@@ -27,6 +27,7 @@ ROWS = ("FLUX", "IVAR", "WAVELENGTH", "ANDMASK", "ORMASK")
 UNKNOWN = 1e3  # error of a pixel that tells nothing, in medians of the flux
 ENDINGS = (".fits", ".fits.gz")
 _UNREADABLE = (OSError, EOFError, zlib.error, LookupError, AttributeError, TypeError, ValueError)
+_UNREADABLE += (fits.VerifyError,)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ bytes. A file grows under another name and takes its own when it is complete.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from torch import Tensor
 from stargrav.data import validate
 from stargrav.data.tables import read_frame
 from stargrav.errors import InputError, first_line
+from stargrav.files import whole_file
 from stargrav.labels import LABELS
 from stargrav.observation.instrument import PFS_MR
 from stargrav.physics.grid import Library
@@ -35,6 +38,7 @@ WAVE, FLUX, ERROR, STARS = (
 IN_MEMORY = 4 * 2**30  # bytes of a foreign data set that may be held at once
 _CHUNK = 4096  # spectra checked at a time
 _LEVEL = 1e-3  # by which a median of flux may differ from 1
+_RESOLUTION = "the resolving power, a number above 0"
 _WRITTEN_HERE = "stargrav"  # attribute: the kind of file, checked when it was written
 
 
@@ -79,10 +83,13 @@ def read_library(path: Path) -> Library:
         InputError: not a whole library file, or values that are not finite.
     """
     with _open(path) as file:
-        arrays = {key: _get(file, path, key) for key in ("mean", "components", "coefficients")}
+        arrays = {
+            key: validate.single(_get(file, path, key))
+            for key in ("mean", "components", "coefficients")
+        }
         wave = _get(file, path, "wave").astype(float)
         axes = {label: _get(file, path, f"axes/{label}").astype(float) for label in LABELS}
-        resolution = float(file.attrs.get("resolution", 0))
+        resolution = _resolution(file, path)
     validate.wavelengths(wave, path, "wave")
     shape = tuple(len(axes[label]) for label in LABELS) + (len(arrays["components"]),)
     for key, expected in (
@@ -94,9 +101,9 @@ def read_library(path: Path) -> Library:
             raise InputError(path, key, f"shape {arrays[key].shape}", f"shape {expected}")
         if not np.isfinite(arrays[key]).all():
             raise InputError(path, key, "values that are not finite", "finite values")
-    if resolution <= 0:
-        raise InputError(path, "resolution", resolution, "the resolving power, above 0")
-    tensors = {key: torch.from_numpy(value.astype(np.float32)) for key, value in arrays.items()}
+    if resolution is None:
+        raise InputError(path, "attribute resolution", "nothing", _RESOLUTION)
+    tensors = {key: torch.from_numpy(value) for key, value in arrays.items()}
     return Library(torch.from_numpy(wave), axes, **tensors, resolution=resolution, name=str(path))
 
 
@@ -145,8 +152,8 @@ def read_grid(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float | N
     """
     with _open(path) as file:
         wave, flux, para = (_get(file, path, key) for key in ("wave", "flux", "para"))
-        resolution = file.attrs.get("resolution")
-        columns = file.attrs.get("columns", ", ".join(GRID_LABELS))
+        resolution = _resolution(file, path)
+        columns = _names(file.attrs.get("columns", GRID_LABELS))
     validate.wavelengths(wave, path, "wave")
     validate.shape(flux, wave, path, "flux")
     if columns != ", ".join(GRID_LABELS):
@@ -154,13 +161,13 @@ def read_grid(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float | N
     if para.shape != (len(flux), len(GRID_LABELS)):
         expected = f"({len(flux)}, 5): {', '.join(GRID_LABELS)}"
         raise InputError(path, "para", f"shape {para.shape}", expected)
+    flux = validate.single(flux)
     validate.finite(flux, path, "flux")
     validate.finite(para, path, "para", unit="column")
     validate.not_negative(flux, path, "flux")
     labels = para[:, [GRID_LABELS.index(name) for name in LABELS]].astype(float)
     validate.plausible(labels, path, "para")
-    resolution = None if resolution is None else float(resolution)
-    return wave.astype(float), flux.astype(np.float32), labels, resolution
+    return wave.astype(float), flux, labels, resolution
 
 
 def write_spectra(
@@ -198,7 +205,7 @@ def write_spectra(
         for batch in batches:
             rows = slice(done, done + len(batch[0]))
             for target, values, field in zip(targets, batch, (FLUX, ERROR), strict=True):
-                values = np.ascontiguousarray(values, dtype=np.float32)
+                values = np.ascontiguousarray(validate.single(values))
                 validate.finite(values, path, field, first_row=done)
                 target[rows] = values
             if not (np.asarray(batch[1]) > 0).all():
@@ -249,7 +256,7 @@ def read_measured(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     with _open(path) as file:
         wave = _get(file, path, WAVE).astype(float).squeeze()
-        flux, error = (_get(file, path, key).astype(np.float32) for key in (FLUX, ERROR))
+        flux, error = (validate.single(_get(file, path, key)) for key in (FLUX, ERROR))
     validate.wavelengths(wave, path, WAVE)
     validate.shape(flux, wave, path, FLUX)
     if error.shape != flux.shape:
@@ -312,7 +319,7 @@ def _checked(
     for start in range(0, len(flux), _CHUNK):
         rows = slice(start, start + _CHUNK)
         with _readable(path):
-            part, sigma = flux[rows].astype(np.float32), error[rows].astype(np.float32)
+            part, sigma = validate.single(flux[rows]), validate.single(error[rows])
         validate.finite(part, path, FLUX, start)
         validate.fill_edges(sigma)
         validate.finite(sigma, path, ERROR, start)
@@ -356,13 +363,33 @@ def _put(file: h5py.File, key: str, values: np.ndarray, **attributes: str) -> No
 def _dataset(file: h5py.File, path: Path, key: str) -> h5py.Dataset:
     if not isinstance(file.get(key), h5py.Dataset):
         raise InputError(path, key, "no such data set", "a data set")
-    return file[key]
+    data = file[key]
+    if data.shape is None or data.dtype.kind not in "iuf":
+        raise InputError(path, key, f"values of type {data.dtype}", "numbers")
+    return data
 
 
 def _get(file: h5py.File, path: Path, key: str) -> np.ndarray:
     data = _dataset(file, path, key)
     with _readable(path):
         return data[()]
+
+
+def _names(given: object) -> str:
+    """Names in an attribute, which tools store as one text or as an array, of text or bytes."""
+    parts = np.ravel(np.asarray(given)).tolist()
+    texts = (each.decode(errors="replace") if isinstance(each, bytes) else each for each in parts)
+    return " ".join(", ".join(map(str, texts)).split())
+
+
+def _resolution(file: h5py.File, path: Path) -> float | None:
+    given = file.attrs.get("resolution")
+    if given is None:
+        return None
+    values = np.ravel(np.asarray(given))
+    if values.size != 1 or values.dtype.kind not in "iuf" or not values[0] > 0:
+        raise InputError(path, "attribute resolution", _names(given), _RESOLUTION)
+    return float(values[0])
 
 
 @contextmanager
@@ -402,16 +429,18 @@ def _new(path: Path, kind: str, stars: pd.DataFrame | None = None) -> Iterator[h
     if path.is_dir():
         raise InputError(path, "file", "a folder", "the name of a file to be written")
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.part")
     try:
-        with h5py.File(aside, "w") as file:
-            file.attrs[_WRITTEN_HERE] = kind
-            yield file
-        if stars is not None:
-            with pd.HDFStore(aside, mode="a") as tables:
-                numbers = stars.select_dtypes("number")
-                options = {"data_columns": True, "index": False, "track_times": False}
-                tables.put(STARS, numbers, format="table", **options)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+        with whole_file(path) as aside:
+            with h5py.File(aside, "w") as file:
+                file.attrs[_WRITTEN_HERE] = kind
+                yield file
+            if stars is not None:
+                with pd.HDFStore(aside, mode="a") as tables:
+                    numbers = stars.select_dtypes("number")
+                    options = {"data_columns": True, "index": False, "track_times": False}
+                    tables.put(STARS, numbers, format="table", **options)
+    except (OSError, RuntimeError) as error:
+        number = re.search(r"errno = (\d+)", str(error))  # as HDF5 tells of a disk that is full
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error

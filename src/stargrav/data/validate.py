@@ -95,6 +95,12 @@ def shape(flux: np.ndarray, wave: np.ndarray, where: Path | str, field: str) -> 
         raise InputError(where, field, f"{flux.shape[1]} pixels", expected)
 
 
+def single(values: np.ndarray) -> np.ndarray:
+    """Values in single precision; those beyond it are infinite, for `finite` to find."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values).astype(np.float32, copy=False)
+
+
 def finite(
     values: np.ndarray, where: Path | str, field: str, first_row: int = 0, unit: str = "pixel"
 ) -> None:

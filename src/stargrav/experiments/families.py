@@ -30,6 +30,9 @@ from stargrav.models.ridge import RidgeScore, SweptRidge
 
 LEVELS = (0.1, 1.0)  # of the noise, in units of the error
 COMPONENTS = 48  # of flux / error that the plain network reads
+TOWER_COMPONENTS = 96  # of them where it stands beside towers, which have as many
+PLAIN_STARS = 32_000  # whose steps that network takes, of however many stars
+LONGEST = 4  # times as many epochs at most
 PLAIN_PATIENCE = 15  # epochs of that network without improvement
 RIDGE_ALPHAS = (1e1, 1e2, 1e3, 1e4, 1e5)
 
@@ -149,10 +152,13 @@ def plain_network(level: float, stars: int, epochs: int) -> tuple[Parts, Mlp]:
     Args:
         level: of the noise.
         stars: of train.
-        epochs: at most so many.
+        epochs: at most so many, if the stars are `PLAIN_STARS`; where they are fewer the number
+            of steps is the same.
     """
-    parts = whitened(COMPONENTS, level, stars, draws=1, twins=True)
-    return parts, plain_mlp(parts.train, epochs, PLAIN_PATIENCE)
+    count = min(TOWER_COMPONENTS, stars // 2)
+    parts = whitened(count, level, stars, draws=1, twins=True)
+    longer = max(1.0, min(PLAIN_STARS / len(parts.train), LONGEST))
+    return parts, plain_mlp(parts.train, round(longer * epochs), PLAIN_PATIENCE)
 
 
 def annealed(epochs: int, patience: int, **others: Any) -> dict[str, Any]:

@@ -65,6 +65,12 @@ class Part:
         """n random stars in all their draws; a smaller sample is part of a larger one."""
         return self if n >= len(self) else self.take(sampled_rows(len(self), n, seed))
 
+    def apart(self, n: int, count: int, seed: int) -> list[Part]:
+        """Random sets of n stars that share none: `count` of them, or as many as there are."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        starts = range(0, len(self) - n + 1, n)
+        return [self.take(np.sort(order[i : i + n])) for i in starts[:count]]
+
     def take(self, rows: np.ndarray) -> Part:
         """Some of the stars (n,), by their place in this part, in all their draws."""
         stars = {name: column[rows] for name, column in self.stars.items()}

@@ -143,7 +143,8 @@ def _calibration(truth: np.ndarray, draws: np.ndarray) -> dict[str, Estimate]:
     metrics = {"pull_spread": bootstrap(calibration.pull_spread, off**2, seed=seed)}
     for percent in (68, 95):
         level = percent / 100
-        width, inside = interval_widths(draws, level), calibration.coverage(rank, level)
+        inside = calibration.coverage(rank, level, draws.shape[1])
+        width = interval_widths(draws, level)
         metrics[f"coverage_{percent}"] = bootstrap(average, inside, seed=seed)
         metrics[f"width_{percent}"] = bootstrap(average, width, seed=seed)
     return {**metrics, "rank_p": Estimate.exact(min(uniformity(rank).values()))}

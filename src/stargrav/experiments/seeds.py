@@ -37,6 +37,7 @@ from stargrav.experiments.steps import (
     current,
     fit,
     latents,
+    mean_score,
     over,
     spectra,
 )
@@ -137,20 +138,14 @@ def _trained(model: Model, parts: Parts, number: int) -> Fitted:
 
 def _mean(each: Sequence[Score], model: str) -> Score:
     """The mean score of a network's trainings, and how far R2 scatters."""
-    seed, r2 = current().seed, [one.metrics["r2"] for one in each]
-    metrics = {
-        name: averaged([one.metrics[name] for one in each], seed, f"{model}: {name}")
-        for name in each[0].metrics
-    }
+    found, r2 = mean_score(each, model), [one.metrics["r2"] for one in each]
     values = [one.value for one in r2]
-    metrics |= {f"{name}_scatter": found for name, found in _scatters(r2).items()}
+    metrics = {f"{name}_scatter": one for name, one in _scatters(r2).items()}
     metrics |= {"lowest": Estimate.exact(min(values)), "highest": Estimate.exact(max(values))}
     return replace(
-        each[0],
-        metrics=metrics,
-        columns={**each[0].columns, "trainings": len(each)},
-        prediction=None,  # that of one training has other scores than the mean
-        history=(),
+        found.also(**metrics),
+        columns={**found.columns, "trainings": len(each)},
+        prediction=None,
         model=None,
         seconds=sum(one.seconds for one in each),
     )

@@ -10,7 +10,7 @@ estimates with bootstrap replicates (`metrics.estimate`), and so is every expres
 
 An experiment passes when all its criteria do and fails when one of them does. Nothing is
 evaluated as code: an expression holds metrics, numbers, + - * / and max() or min() over a metric
-whose cases may be given as ``*``.
+whose cases may be given as ``*``; such an extreme is judged case by case (`metrics.estimate`).
 """
 
 from __future__ import annotations

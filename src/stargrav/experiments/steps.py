@@ -23,6 +23,7 @@ from sklearn.base import RegressorMixin, clone
 from stargrav.experiments.inputs import Inputs, Part, Parts
 from stargrav.experiments.table import Prediction, Score, over
 from stargrav.metrics.regression import limit_scores, regression_scores
+from stargrav.metrics.repeats import averaged
 from stargrav.models.probes import lightgbm
 from stargrav.models.residual import OnRidge
 from stargrav.models.ridge import SweptRidge
@@ -299,6 +300,24 @@ def score(model: Fitted, part: Part) -> Score:
         history=model.history,
         model=model,
     )
+
+
+def mean_score(each: Sequence[Score], name: str) -> Score:
+    """The mean score of models that differ by what they were trained with: seeds, or stars.
+
+    Args:
+        each: of the same test stars; one alone is its own mean.
+        name: of the models; see `metrics.repeats.widened`.
+    """
+    if len(each) == 1:
+        return each[0]
+    seed = current().seed
+    metrics = {
+        key: averaged([one.metrics[key] for one in each], seed, f"{name}: {key}")
+        for key in each[0].metrics
+    }
+    # what one of them predicts has other scores than the mean
+    return replace(each[0], metrics=metrics, prediction=None, history=(), model=None)
 
 
 def plain_heads(epochs: int, patience: int) -> dict[str, RegressorMixin | Mlp]:

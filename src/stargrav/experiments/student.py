@@ -34,6 +34,7 @@ from stargrav.experiments.steps import (
     current,
     fit,
     latents,
+    mean_score,
     missed,
     over,
     plain_heads,
@@ -312,26 +313,43 @@ def sample_efficiency(
     stars: Count = 32_000,
     budgets: tuple[Count, ...] = (1_000, 5_000, 10_000),
     count: Count = COMPONENTS,
+    sets: Count = 12,
 ) -> Table:
-    """Ridge on the student's latent, the teacher's and the flux, of growing numbers of labels.
+    """Ridge on students' latents, the teacher's and the flux, of growing numbers of labels.
 
-    The last budget is all stars. The student was taught on these, without labels; so were the
-    leading components of the flux (`flux_components`), which ask for no teacher.
+    The last budget is all stars. Students were taught on these, without labels; so were the
+    leading components of the flux (`flux_components`), which ask for no teacher. Of the smaller
+    budgets as many sets of labelled stars that share none are tried as there are, `sets` at most;
+    scores are means over them, with intervals of both. `student` is the one of the two that does
+    better on valid stars with the labels at hand.
     """
     flux, z = spectra("flux", stars=stars), latents(*READOUT, stars=stars, draws=1)
-    table = over(
-        input={
-            "student": read(better_student(), flux),
-            "teacher": z,
-            "flux": flux,
-            "components": flux_components(flux, count),
-        },
-        budget={**{f"{n / 1000:g}k": n for n in budgets}, "all": None},
-    )
+    inputs = {kind: read(stored_student(kind), flux) for kind in KINDS}
+    inputs |= {"teacher": z, "flux": flux, "components": flux_components(flux, count)}
+    sizes = {**{f"{n / 1000:g}k": n for n in budgets}, "all": len(flux.train)}
+    table = over(input=(*inputs, "student"), budget=sizes)
+    fitted: dict[tuple[str, int], list[Fitted]] = {}
     for case in table:
-        train = case.input.train
-        train = train.sample(case.budget or len(train), current().seed)
-        case.record(score(fit(SweptRidge(), train, case.input.valid), case.input.test))
+        name, budget = case.input, min(case.budget, len(flux.train))
+        if name == "student":
+            pairs = zip(*(fitted[kind, budget] for kind in KINDS), strict=True)
+            rivals = [dict(zip(KINDS, pair, strict=True)) for pair in pairs]
+            better = [
+                min(each, key=lambda kind, each=each: missed(each[kind], inputs[kind].valid))
+                for each in rivals
+            ]
+            scores = [
+                score(each[kind], inputs[kind].test)
+                for each, kind in zip(rivals, better, strict=True)
+            ]
+        else:
+            seen = inputs[name]
+            fitted[name, budget] = [
+                fit(SweptRidge(), train, seen.valid)
+                for train in seen.train.apart(budget, sets, current().seed)
+            ]
+            scores = [score(each, seen.test) for each in fitted[name, budget]]
+        case.record(mean_score(scores, case.key), sets=len(scores))
     return table
 
 

@@ -95,6 +95,7 @@ class Integrator:
         sigma: Tensor,
         truth: Tensor | None = None,
         progress: Callable[[int], object] | None = None,
+        near: Tensor | None = None,
     ) -> Posterior:
         """Posteriors of stars.
 
@@ -104,6 +105,7 @@ class Integrator:
             sigma: (n, p) 1-sigma error of its noise.
             truth: (n, 5) true labels, for their ranks.
             progress: told the number of stars that are done.
+            near: (n, 1 + k) see `Likelihood`.
         """
         moments = torch.zeros(len(flux), 3, len(LABELS), dtype=torch.float64)
         ess, refined = np.zeros(len(flux)), np.zeros(len(flux), dtype=bool)
@@ -112,7 +114,8 @@ class Integrator:
         def integrate(start: int) -> int:
             rows = slice(start, min(start + _STARS, len(flux)))
             generator = torch.Generator(flux.device).manual_seed(self.seed + start)
-            likelihood = Likelihood(self.emulator, flux[rows], sigma[rows], self.free_level)
+            about = None if near is None else near[rows]
+            likelihood = Likelihood(self.emulator, flux[rows], sigma[rows], self.free_level, about)
             known = None if truth is None else truth[rows]
             out = moments[rows], ess[rows], refined[rows], drawn[rows]
             self._integrate(likelihood, known, *out, generator)

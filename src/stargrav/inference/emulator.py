@@ -42,11 +42,12 @@ class Emulator:
         library: as the instrument sees it (`Simulator.library`).
         device: where it computes.
         dtype: of the computation.
+        whole: whether labels go as far as the library does, rather than as far as `RANGES`.
 
     Attributes:
         vectors: (1 + k, p) mean and components, the B of the module.
-        low, high: (5,) box of the labels, `RANGES` clipped to the library; equal where the library
-            holds a label fixed.
+        low, high: (5,) box of the labels, `RANGES` clipped to the library, or all of this; equal
+            where the library holds a label fixed.
         free: columns of the labels that vary.
     """
 
@@ -55,8 +56,10 @@ class Emulator:
         library: Library,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        whole: bool = False,
     ) -> None:
-        box = np.array([clipped(library, name) for name in LABELS])
+        box = [library.ranges[name] if whole else clipped(library, name) for name in LABELS]
+        box = np.array(box)
         self.low, self.high = torch.from_numpy(box.T.copy()).to(device, dtype)
         self.free = [i for i in range(len(LABELS)) if box[i, 1] > box[i, 0]]
         stack = torch.cat([library.mean[None], library.components])

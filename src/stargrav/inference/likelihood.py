@@ -11,7 +11,7 @@ cancel.
 
 The level of a measured spectrum, which the labels say nothing of, multiplies the model by 1 + a.
 With a flat prior on a, which is small wherever the likelihood is not, integrating over it leaves
-out the direction of s = L' v, the best fit itself:
+out the direction of s = L' v, the best fit itself, or that of a spectrum near it:
 
     chi^2(theta) = chi^2_min + |Q' L' (u - v)|^2,    Q the complement of s, (1 + k) x k.
 """
@@ -32,6 +32,8 @@ class Likelihood:
         flux: (s, p) noisy flux.
         sigma: (s, p) its 1-sigma error.
         free_level: whether the flux is known up to a factor near one, over which is integrated.
+        near: (s, 1 + k) u of spectra near the stars', whose direction is that of the level; the
+            best fits themselves if None, which does where pixels are many and good.
 
     Attributes:
         root: (s, 1 + k, 1 + k) Cholesky factor L of G; (s, 1 + k, k) L Q where the level is free.
@@ -39,7 +41,12 @@ class Likelihood:
     """
 
     def __init__(
-        self, emulator: Emulator, flux: Tensor, sigma: Tensor, free_level: bool = False
+        self,
+        emulator: Emulator,
+        flux: Tensor,
+        sigma: Tensor,
+        free_level: bool = False,
+        near: Tensor | None = None,
     ) -> None:
         basis = emulator.vectors
         scaled = [basis / each for each in sigma]
@@ -53,7 +60,8 @@ class Likelihood:
             start = start + torch.cholesky_solve(slope[:, :, None], self.root)[:, :, 0]
         self.best = start
         if free_level:
-            self.root = self.root @ complement((start[:, None] @ self.root)[:, 0])
+            near = start if near is None else near.double()
+            self.root = self.root @ complement((near[:, None] @ self.root)[:, 0])
 
     def centred(self, about: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """L, and (v - about)' L: what turns u - about into differences in units of sigma."""

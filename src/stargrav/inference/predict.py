@@ -1,11 +1,15 @@
 """Labels of measured spectra with their uncertainty: the exact posterior over the library.
 
 A measured spectrum is known up to its level, while spectra of the library have a median of one. It
-is divided by the median of its best linear fit (`inference.likelihood`), which errs less than its
-own, and the posterior integrates over what is left of the level. It takes sigma and the library as
-exact. How well a spectrum can be
-described at all is said by chi^2 of the linear fit, per degree of freedom: far above one, it is no
-star of the library, or its sigma is too small, and its labels mean nothing.
+is divided by the level of its best linear fit (`inference.likelihood`), or by that of the labels
+found where this is far from it, and the posterior integrates over what is left of the level. It
+takes sigma and the library as exact, and the library's own range of labels as the prior.
+
+Two numbers say whether a spectrum is one of the library's. chi^2 of the linear fit, per degree of
+freedom: far above one, no mixture of the library's spectra describes it, or its sigma is too
+small. And the misfit: by how much chi^2 of the labels that are reported exceeds that of the linear
+fit, less what its further parameters explain of noise, in standard deviations of that. It is large
+where a mixture can follow what no star of the library does: a wrong velocity, a bent continuum.
 """
 
 from __future__ import annotations
@@ -25,6 +29,11 @@ from stargrav.observation.simulate import median
 from stargrav.physics.grid import Library
 
 _STARS = 256  # whose level is found at a time
+_BEST = 0.02  # share of the pixels whose error a spectrum's others are held against
+_BAD = 100.0  # times that error, from where a pixel does not count
+_SEEN = 1e-3  # least SNR of the pixel that has most
+_HELD = 0.9  # share of good pixels from where a linear fit tells the level
+_FAR = 0.01  # relative change of the level after which the posterior is found anew, near there
 _EDGE = 1.5  # standard deviations of a mean from an edge: half a normal distribution has 1.32,
 # one that is flat from edge to edge 1.73
 
@@ -43,7 +52,8 @@ def predict(
 
     Args:
         flux: (n, p) measured, at any level.
-        error: (n, p) 1 sigma, in the unit of `flux`.
+        error: (n, p) 1 sigma, in the unit of `flux`; far larger than elsewhere where a pixel is
+            bad.
         library: as the instrument sees it, on the same p pixels (`Simulator.library`).
         points: label vectors of the integral, a power of two.
         least_ess: stars of a smaller effective sample size get label vectors of their own.
@@ -53,20 +63,52 @@ def predict(
 
     Returns:
         one row per spectrum: each label and its standard deviation `sd_<label>` (K, dex), chi2 per
-        degree of freedom, the effective sample size `ess`, and in `edges` the labels whose
-        posterior leans on an edge of the library, beyond which the star may lie.
+        degree of freedom and the misfit of the labels (see above), the effective sample size
+        `ess`, and in `edges` the labels whose posterior leans on an edge of the library, beyond
+        which the star may lie. NaN where too few pixels are good.
     """
-    emulator = Emulator(library, device)
+    emulator = Emulator(library, device, whole=True)
     measured = [torch.as_tensor(np.array(each), device=device) for each in (flux, error)]
     y, sigma = (each.to(emulator.vectors.dtype) for each in measured)
-    level, chi2 = _levels(emulator, y, sigma)
-    integrator = Integrator(emulator, points, seed, least_ess, free_level=True)
+    good = sigma < _BAD * sigma.quantile(_BEST, dim=1, keepdim=True)
+    told = (y.abs() / sigma).amax(dim=1) > _SEEN  # a dead fibre may have a huge error throughout
+    rows = torch.nonzero(told & (good.sum(dim=1) >= 2 * len(emulator.vectors)))[:, 0]
+    table = _found(emulator, y[rows], sigma[rows], good[rows], (points, seed, least_ess), progress)
+    if progress is not None:
+        progress(len(y) - len(rows))
+    return table.set_axis(rows.tolist()).reindex(range(len(y)))
+
+
+def _found(
+    emulator: Emulator,
+    y: Tensor,
+    sigma: Tensor,
+    good: Tensor,
+    how: tuple[int, int, float],
+    progress: Callable[[int], object] | None,
+) -> pd.DataFrame:
+    """The table of spectra of which enough pixels are good."""
+    integrator = Integrator(emulator, *how, free_level=True)
+    level, free_chi2 = _levels(emulator, y, sigma, good)
     found = integrator(y / level[:, None], sigma / level[:, None], progress=progress)
+    best, chi2 = _of_labels(emulator, found.mean, y, sigma, good)
+    far = ((best / level - 1).abs() > _FAR) | (good.double().mean(dim=1) < _HELD)
+    far = torch.nonzero(far)[:, 0]
+    if len(far):
+        at = torch.as_tensor(found.mean[far.cpu().numpy()], dtype=y.dtype, device=y.device)
+        scale, near = best[far, None], emulator.weights(at)
+        again = integrator(y[far] / scale, sigma[far] / scale, near=near)
+        for name in ("mean", "sd", "ess"):
+            getattr(found, name)[far.cpu().numpy()] = getattr(again, name)
+        _, chi2[far] = _of_labels(emulator, again.mean, y[far], sigma[far], good[far])
     columns = {}
     for i, name in enumerate(LABELS):
         columns |= {name: found.mean[:, i], f"sd_{name}": found.sd[:, i]}
-    columns |= {"chi2": chi2.cpu().numpy(), "ess": found.ess, "edges": _edges(emulator, found)}
-    return pd.DataFrame(columns)
+    freedom = good.sum(dim=1) - len(emulator.vectors)
+    more = len(emulator.vectors) - len(emulator.free) - 1  # parameters of the linear fit
+    misfit = (chi2 - free_chi2 - more) / np.sqrt(2 * max(more, 1))
+    columns |= {"chi2": (free_chi2 / freedom).cpu().numpy(), "misfit": misfit.cpu().numpy()}
+    return pd.DataFrame({**columns, "ess": found.ess, "edges": _edges(emulator, found)})
 
 
 def _edges(emulator: Emulator, found: Posterior) -> list[str]:
@@ -77,14 +119,41 @@ def _edges(emulator: Emulator, found: Posterior) -> list[str]:
     return [" ".join(names[row]) for row in near[:, emulator.free]]
 
 
-def _levels(emulator: Emulator, flux: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """Median of the best linear fit, and its chi^2 per degree of freedom, (n,) each."""
+def _levels(
+    emulator: Emulator, flux: Tensor, sigma: Tensor, good: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Median of the best linear fit, and its chi^2 over good pixels, (n,) each.
+
+    Where many pixels are bad nothing holds that fit there: the level over the library's mean
+    spectrum is near enough to begin with.
+    """
     found = []
-    for y, s in zip(flux.split(_STARS), sigma.split(_STARS), strict=True):
-        scale = median(y)[:, None]  # so that sums are of numbers near one
+    mean = emulator.vectors[0] / median(emulator.vectors[:1])
+    for y, s, kept in zip(*(x.split(_STARS) for x in (flux, sigma, good)), strict=True):
+        scale = _level(y, mean, s)[:, None]  # so that sums are of numbers near one
         fit = Likelihood(emulator, y / scale, s / scale).best.to(y.dtype) @ emulator.vectors
-        free = y.shape[1] - len(emulator.vectors)
-        chi2 = ((y / scale - fit) / (s / scale)).square().sum(dim=1) / free
-        found.append((scale[:, 0] * median(fit), chi2))
+        chi2 = (((y / scale - fit) / (s / scale)).square() * kept).double().sum(dim=1)
+        held = kept.double().mean(dim=1) > _HELD
+        found.append((scale[:, 0] * torch.where(held, median(fit), 1.0), chi2))
     level, chi2 = (torch.cat(part) for part in zip(*found, strict=True))
     return level, chi2
+
+
+def _of_labels(
+    emulator: Emulator, labels: np.ndarray, flux: Tensor, sigma: Tensor, good: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Level that suits spectra of labels (n, 5) best, and chi^2 over good pixels, (n,) each."""
+    found = []
+    at = torch.as_tensor(labels, device=flux.device, dtype=flux.dtype)
+    for theta, y, s, kept in zip(*(x.split(_STARS) for x in (at, flux, sigma, good)), strict=True):
+        model = emulator.weights(theta) @ emulator.vectors
+        level = _level(y, model, s)
+        residual = (y - level[:, None] * model) / s
+        found.append((level, (residual.square() * kept).double().sum(dim=1)))
+    level, chi2 = (torch.cat(part) for part in zip(*found, strict=True))
+    return level, chi2
+
+
+def _level(flux: Tensor, model: Tensor, sigma: Tensor) -> Tensor:
+    """Factor (n,) of a model that comes nearest to spectra (n, p)."""
+    return (flux * model / sigma**2).sum(dim=1) / (model / sigma).square().sum(dim=-1)

@@ -44,17 +44,22 @@ def average(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray
     return values.mean() if weights is None else weights @ values / weights.sum(axis=-1)
 
 
-def coverage(rank: np.ndarray, level: float) -> np.ndarray:
+def coverage(rank: np.ndarray, level: float, draws: int | None = None) -> np.ndarray:
     """Whether the truth lies within the central interval that holds `level` of the posterior.
 
     Args:
         rank: (n,) posterior probability below the truth.
         level: such as .68.
+        draws: that the posterior is known by (`draw_ranks`): a rank is then any number within a
+            part 1 / (draws + 1) wide, of which the share within the interval counts.
 
     Returns:
-        (n,) 1 or 0; their mean is `level` for honest posteriors.
+        (n,) 1 or 0, or a share; their mean is `level` for honest posteriors.
     """
-    return (np.abs(rank - 0.5) <= level / 2).astype(float)
+    away = np.abs(rank - 0.5)
+    if draws is None:
+        return (away <= level / 2).astype(float)
+    return np.clip((level / 2 - away) * (draws + 1) + 0.5, 0.0, 1.0)
 
 
 def draw_ranks(truth: np.ndarray, draws: np.ndarray) -> np.ndarray:

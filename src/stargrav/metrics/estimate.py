@@ -13,7 +13,7 @@ besides.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -72,14 +72,51 @@ class Estimate:
         return Estimate(operation(self.value, other.value), operation(self.draws, other.draws))
 
 
-def largest(estimates: list[Estimate]) -> Estimate:
-    """The largest of several estimates; its draws take the maximum anew in each resample."""
+@dataclass(frozen=True, eq=False)
+class Smallest(Estimate):
+    """The smallest of several estimates; its draws take the minimum anew in each resample.
+
+    The minimum of noisy numbers lies below the smallest of the true ones, and below it once more
+    in a resample, so that the replicates are no interval of that. What the estimates say one by
+    one is: none of the true numbers lies below the lowest end of their intervals, and at least one
+    lies below the lowest upper end of intervals that hold all of them at once (Bonferroni).
+    """
+
+    of: tuple[Estimate, ...]
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """From the intervals of the estimates: conservative, and right in what it excludes."""
+        together = 1.0 - (1.0 - level) / len(self.of)
+        low = min(estimate.interval(level)[0] for estimate in self.of)
+        return low, min(estimate.interval(together)[1] for estimate in self.of)
+
+    def __neg__(self) -> Estimate:
+        return Largest(-self.value, -self.draws, tuple(-estimate for estimate in self.of))
+
+
+@dataclass(frozen=True, eq=False)
+class Largest(Estimate):
+    """The largest of several estimates; see `Smallest`."""
+
+    of: tuple[Estimate, ...]
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """From the intervals of the estimates: conservative, and right in what it excludes."""
+        low, high = (-self).interval(level)
+        return -high, -low
+
+    def __neg__(self) -> Estimate:
+        return Smallest(-self.value, -self.draws, tuple(-estimate for estimate in self.of))
+
+
+def largest(estimates: Sequence[Estimate]) -> Largest:
+    """The largest of several estimates; in arithmetic, that of each resample."""
     draws = np.broadcast_arrays(*(estimate.draws for estimate in estimates))
-    return Estimate(max(e.value for e in estimates), np.max(draws, axis=0))
+    return Largest(max(e.value for e in estimates), np.max(draws, axis=0), tuple(estimates))
 
 
-def smallest(estimates: list[Estimate]) -> Estimate:
-    """The smallest of several estimates, resample by resample."""
+def smallest(estimates: Sequence[Estimate]) -> Smallest:
+    """The smallest of several estimates; in arithmetic, that of each resample."""
     return -largest([-estimate for estimate in estimates])
 
 
