@@ -1,7 +1,8 @@
 """What `stargrav predict` says of spectra that are not quite in the rest frame.
 
 Simulated stars are moved by each velocity, noise is added, and their posteriors are compared with
-the truth: the mean chi2 with its scatter from star to star, and mean and spread of the pulls.
+the truth: the mean chi2 with its scatter from star to star, the misfit's quartiles, and mean and
+spread of the pulls.
 
     python bench/wrong_velocity.py [--stars 1000] [--mag 21.5] [--velocities 0 5 10 20 40]
 """
@@ -41,13 +42,14 @@ def main() -> None:
         noisy = np.stack([np.interp(wave, moved, each) for each in flux]) + error * noise
         found = predict(noisy.astype("f4"), error.astype("f4"), simulator.library, seed=1)
         chi2, told = found["chi2"], []
+        misfit = ", ".join(f"{x:.1f}" for x in np.quantile(found["misfit"], [0.25, 0.5, 0.75]))
         for label in SHOWN:
             pull = (found[label] - stars[label].to_numpy()) / found[f"sd_{label}"]
             told.append(f"{label} {pull.mean():.2f}, {pull.std():.2f}")
         told = "; ".join(told)
         print(
             f"{velocity:4g} km/s: chi2 {chi2.mean():.3f} (scatter {chi2.std():.3f}); "
-            f"pulls, mean and spread: {told}",
+            f"misfit {misfit}; pulls, mean and spread: {told}",
             flush=True,
         )
 
