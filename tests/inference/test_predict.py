@@ -7,6 +7,7 @@ import pytest
 import torch
 from small_library import banded, made_up
 
+from stargrav.errors import InputError
 from stargrav.inference.emulator import Emulator
 from stargrav.inference.predict import predict
 from stargrav.metrics.calibration import pull_spread, pulls
@@ -54,6 +55,8 @@ def test_a_spectrum_without_enough_good_pixels_has_no_labels_and_spoils_no_other
     assert found.index.tolist() == [0, 1, 2]
     assert found.loc[1].isna().all() and found.loc[[0, 2]].notna().all(axis=None)
     assert found.loc[[0, 2], "log_g"].to_numpy() == pytest.approx(alone["log_g"], rel=1e-4)
+    with pytest.raises(InputError, match="too few in all"):
+        predict(flux[[1]], error[[1]], library, points=2**10)
 
 
 def test_the_misfit_tells_what_only_a_mixture_describes():

@@ -191,10 +191,8 @@ def lgbm_sweep(stars: Count = 32_000, trees: Count = 500, count: Count = COMPONE
     for label, (name, values) in SWEEP.items():
         for value in values:
             number = round(value * trees) if label == "trees" else value
-            settings[f"{label}_{value:g}"] = {
-                name: number,
-                **FREED.get(label, lambda _: {})(value),
-            }
+            free = FREED[label](value) if label in FREED else {}
+            settings[f"{label}_{value:g}"] = {name: number, **free}
     table = over(noise=LEVELS, setting={**settings, **dict.fromkeys(SWEEP)})
     seen = lru_cache(maxsize=1)(lambda level: whitened(count, level, stars, draws=1))
     for case in table:

@@ -21,6 +21,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from stargrav.errors import InputError
 from stargrav.inference.bayes import LEAST_ESS, POINTS, Integrator, Posterior
 from stargrav.inference.emulator import Emulator
 from stargrav.inference.likelihood import Likelihood
@@ -66,13 +67,19 @@ def predict(
         degree of freedom and the misfit of the labels (see above), the effective sample size
         `ess`, and in `edges` the labels whose posterior leans on an edge of the library, beyond
         which the star may lie. NaN where too few pixels are good.
+
+    Raises:
+        InputError: no spectrum has enough good pixels.
     """
     emulator = Emulator(library, device, whole=True)
     measured = [torch.as_tensor(np.array(each), device=device) for each in (flux, error)]
     y, sigma = (each.to(emulator.vectors.dtype) for each in measured)
     good = sigma < _BAD * sigma.quantile(_BEST, dim=1, keepdim=True)
     told = (y.abs() / sigma).amax(dim=1) > _SEEN  # a dead fibre may have a huge error throughout
-    rows = torch.nonzero(told & (good.sum(dim=1) >= 2 * len(emulator.vectors)))[:, 0]
+    fewest = 2 * len(emulator.vectors)
+    rows = torch.nonzero(told & (good.sum(dim=1) >= fewest))[:, 0]
+    if not len(rows):
+        raise InputError("spectra", "good pixels", "too few in all", f"{fewest} or more in one")
     table = _found(emulator, y[rows], sigma[rows], good[rows], (points, seed, least_ess), progress)
     if progress is not None:
         progress(len(y) - len(rows))
