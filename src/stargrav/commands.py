@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NO_NOISE = 0.1  # of chi2, where 1 is expected
 MISFIT = 5.0  # standard deviations, from where the labels of a spectrum mean little
 _OWN = 2**40  # stars and noise of a set of the user's are none of the pipeline's
+_ADDED = 2  # nor is noise that is added to a file
 
 
 def simulate(
@@ -91,7 +92,7 @@ def predict(
     tables = []
     for path, (_, flux, error) in measured.items():
         if add_noise:
-            rng = np.random.default_rng([seed, len(tables)])
+            rng = np.random.default_rng([seed, len(tables), 0, 0, _ADDED])
             flux = flux + error * rng.standard_normal(flux.shape)
         with Progress(total=len(flux), desc=path.name) as bar:
             table = posterior(flux, error, simulator.library, seed=seed, progress=bar.update)

@@ -156,6 +156,14 @@ def test_stored_errors_give_the_same_bits_as_the_formulas(spectra, level):
     assert torch.equal(fixed["error"], error)
 
 
+def test_fixed_noise_belongs_to_the_star_whatever_its_row(spectra):
+    ids = np.random.default_rng(1).permutation(10 * N)[:N]
+    named = replace(spectra, stars=spectra.stars.assign(id=ids))
+    found = gather(NoisySpectra(named, 7, 1.0, seed=5))
+    noise = np.stack([fixed_noise(5, star, P) for star in ids])
+    np.testing.assert_array_equal(found["noisy"], spectra.flux + spectra.error * noise)
+
+
 def test_observed_errors_need_the_pixels_and_the_conditions(observed):
     spectra, _, _ = observed
     with pytest.raises(InputError, match="o.h5: column 'seeing': found only"):

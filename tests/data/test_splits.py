@@ -15,8 +15,14 @@ SIZES = {"train": 300, "valid": 50, "test": 70}
 def test_sizes_and_ids():
     stars = draw_splits(SIZES)
     assert stars.split.value_counts().to_dict() == SIZES
-    assert stars.id.tolist() == list(range(420))
+    assert stars.id.is_unique
     assert len(stars[list(LABELS)].drop_duplicates()) == 420
+
+
+def test_data_sets_of_one_seed_share_no_star():
+    one, other = draw_splits(SIZES), draw_splits(SIZES, number=1)
+    for column in ("id", *LABELS):
+        assert not np.isin(one[column], other[column]).any()
 
 
 def test_bits_are_those_of_the_seed():
@@ -31,7 +37,7 @@ def test_a_split_does_not_depend_on_the_size_of_the_others():
     small, large = draw_splits(SIZES), draw_splits({**SIZES, "train": 3000})
     for name, expected in SIZES.items():
         one, other = (
-            table[table.split == name].drop(columns="id").head(expected).reset_index(drop=True)
+            table[table.split == name].head(expected).reset_index(drop=True)
             for table in (small, large)
         )
         assert one.equals(other)

@@ -51,7 +51,7 @@ def test_latents_are_the_teachers_layers_of_the_noisy_spectra(teacher, splits, t
                 len(spectra),
             )
             for draw, row in ((draws[name] - 1, 4), (0, 2)):
-                noise = fixed_noise(7 + draw, int(spectra.ids[row]), PIXELS)
+                noise = fixed_noise(7, int(spectra.ids[row]), PIXELS, draw)
                 noisy = spectra.flux[row] + 0.5 * spectra.error[row] * noise
                 pair = (torch.from_numpy(v)[None] for v in (noisy, spectra.error[row]))
                 with torch.inference_mode():
@@ -84,7 +84,7 @@ def test_each_draw_has_the_observed_error_of_its_own_noise(teacher, tmp_path):
     flux, model, at = torch.from_numpy(flux), NoiseModel(instrument), Conditions.of(stars)
     sigma, photons = model.error(flux, at), model.photon_variance(flux, at)
     for draw in range(2):
-        noise = [fixed_noise(7 + draw, star, flux.shape[1]) for star in range(3, 8)]
+        noise = [fixed_noise(7, star, flux.shape[1], draw) for star in range(3, 8)]
         noise = torch.from_numpy(np.stack(noise))
         pair = observe(flux, sigma, 1.0, noise, photon_variance=photons)
         layer, pooling = READOUTS[0]

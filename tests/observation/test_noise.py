@@ -169,6 +169,18 @@ def test_noiseless_errors_and_the_noise_that_goes_with_them_bit_by_bit(level):
     np.testing.assert_array_equal(noisy.numpy(), expected)
 
 
+def test_noise_of_seeds_stars_and_draws_is_apart():
+    """Neighbours of any kind share none of it, and a long id is not cut."""
+    keys = [
+        (seed, star, draw) for seed in (0, 1, 7) for star in (0, 1, 7, 2**32) for draw in (0, 1, 7)
+    ]
+    noise = np.stack([fixed_noise(seed, star, 4000, draw) for seed, star, draw in keys])
+    alike = np.corrcoef(noise) - np.eye(len(keys))
+    assert np.abs(alike).max() < 5 / np.sqrt(4000)
+    assert len(np.unique(noise)) > 0.99 * noise.size
+    np.testing.assert_array_equal(noise[0], fixed_noise(0, 0, 4000))
+
+
 def test_the_sky_is_conserved_by_its_line_spread_function():
     edges = pixel_edges(PFS_MR.wave)
     wave, photons = oh_lines()

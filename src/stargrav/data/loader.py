@@ -90,8 +90,8 @@ class NoisySpectra(IterableDataset):
         noise_level: see `observe`.
         rows: (n,) rows that take part; all by default.
         shuffle: draw the order anew in each pass.
-        generator: of order and noise. Without one each pass draws the noise of every row from
-            `seed` and the row alone: valid and test sets are the same in each pass, whatever the
+        generator: of order and noise. Without one each pass draws the noise of every star from
+            `seed` and its id alone: valid and test sets are the same in each pass, whatever the
             batch size.
         seed: of the fixed noise.
         device: where the batches are wanted; noise is drawn there.
@@ -148,5 +148,6 @@ class NoisySpectra(IterableDataset):
         return {"flux": flux, "noisy": noisy, "error": error, "labels": labels, "index": index}
 
     def _fixed(self, rows: np.ndarray, pixels: int) -> Tensor:
-        noise = np.stack([fixed_noise(self.seed, row, pixels) for row in rows])
+        ids = self.spectra.ids[rows]
+        noise = np.stack([fixed_noise(self.seed, star, pixels) for star in ids])
         return torch.from_numpy(noise).to(self.device)

@@ -16,6 +16,7 @@ from stargrav.observation.simulate import Range, draw_stars
 
 SPLITS = ("train", "valid", "test")
 SEED = 42
+ROOM = 10**8  # ids of one split
 FEWEST = 20  # rows: two each in valid and test, for an R2
 
 
@@ -24,30 +25,32 @@ def draw_splits(
     magnitude: str | Range = "mag215",
     ranges: Mapping[str, tuple[float, float]] | None = None,
     seed: int = SEED,
+    number: int = 0,
 ) -> pd.DataFrame:
     """Stars of all splits, drawn independently of each other.
 
-    A split's stars depend on the seed and its own size only, and the first n stars of a larger
-    draw are those of a draw of n.
+    A split's stars and their ids depend on the seed, the number and its own size only, and the
+    first n stars of a larger draw are those of a draw of n.
 
     Args:
         sizes: split -> number of stars, for the splits of `SPLITS`.
         magnitude: `mag215`, `mag205_225`, a magnitude or (low, high) [HSC i, AB].
         ranges: label -> (low, high), those of the library.
         seed: of the draw.
+        number: of the data set, among those of one seed that share no star.
 
     Returns:
-        One row per star: split, and the columns of `draw_stars`; `id` counts over all splits.
+        One row per star: split, and the columns of `draw_stars`; `id` tells data set, split and
+        row.
     """
     tables = []
-    for name in SPLITS:
-        rng = np.random.default_rng([seed, SPLITS.index(name)])
+    for part, name in enumerate(SPLITS):
+        rng = np.random.default_rng([seed, part, number])
         table = draw_stars(sizes.get(name, 0), magnitude, ranges, rng)
+        table["id"] += (number * len(SPLITS) + part) * ROOM
         table.insert(0, "split", name)
         tables.append(table)
-    stars = pd.concat(tables, ignore_index=True)
-    stars["id"] = np.arange(len(stars))
-    return stars
+    return pd.concat(tables, ignore_index=True)
 
 
 def index_splits(

@@ -48,7 +48,8 @@ def noisy_draw(
     """
     flux, error, photons = clean(rows)
     pixels = flux.shape[1]
-    noise = np.stack([fixed_noise(seed + draw, star, pixels) for star in clean.spectra.ids[rows]])
+    ids = clean.spectra.ids[rows]
+    noise = np.stack([fixed_noise(seed, star, pixels, draw) for star in ids])
     noise = torch.from_numpy(noise).to(flux.device)
     return observe(flux, error, noise_level, noise, photon_variance=photons)
 

@@ -35,6 +35,7 @@ from stargrav.observation.sky import CONTINUUM_AB, brightening, line_emission
 from stargrav.observation.transforms import pixel_edges
 
 ERRORS = ("noiseless", "observed")
+_NOISE = 1  # nothing else that is drawn from a seed is noise of a star
 _MOFFAT_BETA = 4.765  # turbulence (Trujillo et al. 2001, MNRAS 328, 977)
 _HSC_I = (6924.0, 8498.0, 50.0)  # half-power wavelengths and softness [Angstrom], Kawanomoto+ 2018
 
@@ -184,9 +185,13 @@ class NoiseModel:
         return torch.as_tensor(values, dtype=torch.float32, device=self.device)
 
 
-def fixed_noise(seed: int, star: int, pixels: int) -> np.ndarray:
-    """Standard normal noise (pixels,), float32, that belongs to a star, or a row, for good."""
-    rng = np.random.default_rng([seed, int(star)])
+def fixed_noise(seed: int, star: int, pixels: int, draw: int = 0) -> np.ndarray:
+    """Standard normal noise (pixels,), float32, that belongs to a star's draw for good.
+
+    No two of seed, star (its id, below 2^63) and draw share any of it.
+    """
+    low, high = int(star) % 2**32, int(star) // 2**32
+    rng = np.random.default_rng([seed, low, high, draw, _NOISE])
     return rng.standard_normal(pixels, dtype=np.float32)
 
 

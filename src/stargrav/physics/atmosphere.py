@@ -34,7 +34,7 @@ from stargrav.physics import opacity
 from stargrav.physics.equation_of_state import State, solve
 from stargrav.physics.transfer import logarithmic_mean
 
-LOG_TAU = np.concatenate([np.arange(-6.0, -2.7, 0.4), np.linspace(-2.5, 1.6, 21)])
+LOG_TAU = np.concatenate([np.arange(-6.0, -2.9, 0.25), np.linspace(-2.8, 1.6, 45)])
 T_EFF_SUN, LOG_G_SUN = 5777.0, 4.44
 _SWEEPS = 12
 _TOLERANCE = 1e-3

@@ -3,12 +3,12 @@ r"""Paschen lines of H I with Stark broadening, and the dissolution of their upp
 The fields of ions and electrons broaden the lines 3 -> n.  In units of the Holtsmark field,
 beta = |Delta lambda| / (K_3n F_0) with F_0 = 1.25e-9 n_e^(2/3), the profile is
 
-    S = H(beta) (1 + q_e) * gamma_e / pi / (gamma_e^2 + beta^2) * thermal profile,
+    S = H(beta) (1 + q_e) / A * gamma_e / pi / (gamma_e^2 + beta^2) * thermal profile,
 
 * meaning convolution: the quasi-static Holtsmark distribution H of the ions, the share q_e of
 the electrons that act quasi-statically too, and the impact width gamma_e of the others (Griem
 1960, ApJ 132, 883; Griem 1967, ApJ 147, 1092; constants as in the HLINOP routine of Peterson
-and Kurucz).
+and Kurucz). A is the area of the first, so that a line keeps its oscillator strength.
 
 Level n survives in the fluctuating field with the occupation probability w_n of Hummer &
 Mihalas (1988, ApJ 331, 794), in the form of Hubeny, Hummer & Lanz (1994, A&A 282, 151),
@@ -135,13 +135,25 @@ def stark_cells(
     width = lower + (higher - lower) * (position - index)
     inner, outer = beta - half_cell, beta + half_cell
     impact = (np.arctan(outer / width) - np.arctan(inner / width)) / np.pi
-    y1 = _impact_constants(upper, temperature, n_e)[0] * np.maximum(beta, 0.5 * half_cell)
-    square = (0.9 * y1) ** 2
-    electrons = (square + 0.03 * np.sqrt(y1)) / (square + 1)
+    scale = _impact_constants(upper, temperature, n_e)[0]
     below = holtsmark_below(np.concatenate([np.abs(inner[:, :1]), outer], axis=1))
     ions = below[:, 1:] - below[:, :-1]  # cells are adjacent
     ions[:, 0] = 2 * below[:, 1]
-    return impact / missing, ions * (1 + electrons)
+    ions *= 1 + _quasi_static_electrons(scale * np.maximum(beta, 0.5 * half_cell))
+    centres, edges = np.exp(log_beta), _edges(np.exp(log_beta))
+    whole = 2 * np.diff(holtsmark_below(edges)) * (1 + _quasi_static_electrons(scale * centres))
+    return impact / missing, ions / whole.sum(axis=1, keepdims=True)
+
+
+def _quasi_static_electrons(y1: np.ndarray) -> np.ndarray:
+    """Share of the electrons that act as ions do, at y_1 of Griem (1967)."""
+    square = (0.9 * y1) ** 2
+    return (square + 0.03 * np.sqrt(y1)) / (square + 1)
+
+
+def _edges(beta: np.ndarray) -> np.ndarray:
+    """Edges (k + 1,) of cells around (k,) centres that are even in the logarithm, from 0."""
+    return np.concatenate([[0.0], np.sqrt(beta[1:] * beta[:-1]), [beta[-1]]])
 
 
 def _impact_constants(
@@ -181,8 +193,7 @@ def _impact_widths(
     strength = 0.5 * np.exp(-np.minimum(y1, 80)) + _e1(y1) - 0.5 * _e1(y2)
     strength = strength * (1 - near / (1 + (90 * y1) ** 3) - far / (1 + 2000 * y1))
     width = np.maximum(6.77 * np.sqrt(c1) * strength, 1e-12)
-    edges = np.sqrt(beta[1:] * beta[:-1])
-    edges = np.concatenate([[0.0], edges, [beta[-1]]])
+    edges = _edges(beta)
     cells = np.arctan(edges[1:] / width) - np.arctan(edges[:-1] / width)
     return log_beta, width, 2 / np.pi * cells.sum(axis=1, keepdims=True)
 

@@ -45,6 +45,7 @@ _CORE_WIDTHS = 6.0
 _STRONG_WIDTHS = 12.0  # core of lines whose damping parameter exceeds _STRONG anywhere
 _STRONG = 0.3
 _REACH_KM_S = 6000.0
+_LEAST_BOUND = 0.05  # eV, n_eff = 16
 # Edvardsson et al. (1993), sect. 4.2.1, after measured and empirical damping constants
 _ENHANCEMENT = {"Na I": 2.0, "Si I": 1.3, "Ca I": 1.8, "Fe I": 1.4}
 _ENHANCEMENT_OTHER = 2.5
@@ -79,9 +80,8 @@ class LineExtinction:
         stage = stage[self.species_index]
         ionization = np.array([_ionization()[name] for name in self.species])[self.species_index]
         e_up = lines.e_low + HC_CM_K * K_BOLTZMANN_EV / (lines.wave * 1e-8)
-        # states above the ionisation limit (of another core) count as bound by .3 eV
-        bound_up = np.maximum(ionization - e_up, 0.3)
-        bound_low = np.maximum(ionization - lines.e_low, 0.3)
+        limit = ionization + np.nan_to_num(lines.core_ev)
+        bound_up, bound_low = _bound(limit - e_up), _bound(limit - lines.e_low)
         self.radiative = np.where(
             np.isnan(lines.log_gamma_rad), 2.223e15 / lines.wave**2, _power(lines.log_gamma_rad)
         )
@@ -226,6 +226,11 @@ def voigt(a: np.ndarray, u: np.ndarray) -> np.ndarray:
         below += coefficient
     above /= below
     return above.real
+
+
+def _bound(energy: np.ndarray) -> np.ndarray:
+    """Binding energies, eV; of a state above the limit (which converges to another one) .3 eV."""
+    return np.where(energy > 0, np.maximum(energy, _LEAST_BOUND), 0.3)
 
 
 def _power(log: np.ndarray) -> np.ndarray:

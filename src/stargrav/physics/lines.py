@@ -45,6 +45,8 @@ class LineList:
         abo_sigma: (n,) cross section at 10 km/s in squared Bohr radii, nan where not known.
         abo_alpha: (n,) velocity exponent of it.
         log_gamma_vdw: (n,) log10 rad/s cm^3 per H atom at 10,000 K, nan where not known.
+        core_ev: (n,) energy of the ion's state that both levels converge to, above its ground
+            state, eV, nan where not known.
     """
 
     species: np.ndarray
@@ -56,6 +58,7 @@ class LineList:
     abo_sigma: np.ndarray
     abo_alpha: np.ndarray
     log_gamma_vdw: np.ndarray
+    core_ev: np.ndarray
 
     def __len__(self) -> int:
         return len(self.wave)
@@ -71,7 +74,7 @@ def read_lines(
     """Line list: Stargrav's own, or a user's.
 
     Three formats are told apart by their content: a table with the columns of Stargrav's own
-    (species, wave_vac, e_low_ev, log_gf; the damping columns may be missing), a VALD extract in
+    (species, wave_vac, e_low_ev, log_gf; the others may be missing), a VALD extract in
     short format ("extract all" or "extract stellar", air or vacuum, eV), and Kurucz's fixed
     columns (gfall, gfhyper; the fraction of a hyperfine component or isotope is part of its gf).
     Lines of elements outside the equation of state, of ions beyond the first and of molecules are
@@ -125,30 +128,37 @@ _POSSIBLE = {
     "log_gf": (-20.0, 3.0),
     "fraction": (-20.0, 0.0),
 }
-_Row = tuple[str, float, float, float, float, float, float, float, float]
+_Row = tuple[str, float, float, float, float, float, float, float, float, float]
 
 
 def _own_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
-    optional = ("log_gamma_rad", "log_gamma_stark", "abo_sigma", "abo_alpha", "log_gamma_vdw")
+    optional = (
+        "log_gamma_rad",
+        "log_gamma_stark",
+        "abo_sigma",
+        "abo_alpha",
+        "log_gamma_vdw",
+        "core_ev",
+    )
     names = next(csv.reader([body[0][1]]))
     for name in _REQUIRED:
         if name not in names:
             raise InputError(source, name, "no such column", "a column of this name")
     for number, text in body[1:]:
         row = dict(zip(names, next(csv.reader([text])), strict=False))
-        damping = {
+        given = {
             name: _number(source, number, name, row[name]) if row.get(name) else math.nan
             for name in optional
         }
-        if not damping["abo_sigma"] > 0:  # as 0 where it is not known
-            damping["abo_sigma"] = math.nan
-        elif math.isnan(damping["abo_alpha"]):
+        if not given["abo_sigma"] > 0:  # as 0 where it is not known
+            given["abo_sigma"] = math.nan
+        elif math.isnan(given["abo_alpha"]):
             where = f"line {number}, abo_alpha"
             raise InputError(source, where, "nothing", "the exponent that abo_sigma goes with")
         yield (
             row["species"],
             *(_number(source, number, name, row.get(name), name) for name in _REQUIRED),
-            *damping.values(),
+            *given.values(),
         )
 
 
@@ -187,6 +197,7 @@ def _vald_rows(source: object, body: list[tuple[int, str]]) -> Iterable[_Row]:
             math.floor(waals) if abo else math.nan,
             waals % 1 if abo else math.nan,
             waals if waals < 0 else math.nan,
+            math.nan,
         )
 
 
@@ -231,6 +242,7 @@ def _kurucz_rows(
             math.nan,
             math.nan,
             waals,
+            math.nan,
         )
 
 

@@ -36,7 +36,7 @@ from stargrav.processes import start_worker
 from stargrav.progress import Progress
 
 RESOLUTION = 20_000.0  # lambda / FWHM of the library
-_EVERY = 2  # synthesised points per stored one: 2.5 stored per FWHM
+_EVERY = 4  # synthesised points per stored one: 2.5 stored per FWHM
 _PART_LABELS = ("T_eff", "log_g", "M_H")  # one part for each combination of these
 _SHARED = ("constants.py", "labels.py")  # beside the package, physics as well
 _NOT_PHYSICS = ("grid.py", "nodes.py")  # but for `degrade`, they hold what is done with spectra

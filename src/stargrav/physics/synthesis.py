@@ -16,7 +16,7 @@ from stargrav.physics.line_extinction import LineExtinction
 from stargrav.physics.lines import LineList, read_lines
 from stargrav.physics.molecules import MICROTURBULENCE_KM_S
 
-RESOLUTION = 100_000  # sampling, lambda / d lambda
+RESOLUTION = 200_000  # sampling, lambda / d lambda
 LOW, HIGH = 7090.0, 8860.0  # A, vacuum
 WAVE = LOW * np.exp(np.arange(np.ceil(np.log(HIGH / LOW) * RESOLUTION) + 1) / RESOLUTION)
 RANGES = {  # of labels for which this is meant, a little beyond those that Stargrav works with
@@ -35,7 +35,7 @@ class Synthesizer:
 
     Args:
         wave: (n,) vacuum wavelength, A, increasing, within 4000-9000 A; the sampling should
-            resolve the lines (3 km/s or finer).
+            resolve the lines (1.5 km/s).
         lines: atomic lines; None for Stargrav's own list.
         molecules: whether CN and TiO absorb.
 

@@ -26,7 +26,7 @@ from stargrav.constants import C_CGS, H_CGS, HC_CM_K
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 MU = (_NODES + 1) / 2
 FLUX_WEIGHTS = 2 * np.pi * (_WEIGHTS / 2) * MU
-_CHUNK = 2048  # wavelengths per pass: about 30 layers of them stay in the cache
+_CHUNK = 2048  # wavelengths per pass: its layers stay in the cache
 _SERIES = 0.03  # below this thickness (1 - e) / d and its complement lose float32 digits
 
 

@@ -15,13 +15,19 @@ from stargrav.stages import Work
 TABLE = "stars.csv"
 
 
-def build(work: Work, out: Path) -> None:
-    """Write `stars.csv`: drawn for a library, or of a ready-made data set, `id` being its rows."""
+def build(work: Work, out: Path, number: int = 0) -> None:
+    """Write `stars.csv`: drawn for a library, or of a ready-made data set, `id` being its rows.
+
+    Args:
+        work: the stage's work.
+        out: folder of the table.
+        number: of the data set, see `draw_splits`.
+    """
     sizes = work.settings.splits.model_dump(include=set(SPLITS))
     source = open_source(work.source)
     if isinstance(source, Library):
         magnitude = work.settings.splits.magnitude
-        stars = draw_splits(sizes, magnitude, source.ranges, work.settings.seed)
+        stars = draw_splits(sizes, magnitude, source.ranges, work.settings.seed, number)
     else:
         rows = index_splits(len(source), sizes, work.settings.seed)
         split = np.repeat(SPLITS, [len(rows[name]) for name in SPLITS])

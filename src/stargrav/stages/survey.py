@@ -18,6 +18,8 @@ from stargrav.data import protocol
 from stargrav.data.splits import SPLITS
 from stargrav.stages import Work, dataset, limits, splits
 
+_NUMBER = 1  # of the data set: its stars are none of the other programmes'
+
 
 def build(work: Work, out: Path) -> None:
     """Write train.h5, valid.h5, test.h5 and the protocol, or the limits of the test stars."""
@@ -32,7 +34,7 @@ def build(work: Work, out: Path) -> None:
     stars.mkdir(parents=True, exist_ok=True)
     chosen = settings.model_copy(update={"splits": settings.survey})
     drawn = replace(work, settings=chosen, folders={"splits": stars})
-    splits.build(drawn, stars)
+    splits.build(drawn, stars, _NUMBER)
     dataset.build(drawn, out)
     snr = {split: _snr(dataset.read(out, split).stars) for split in SPLITS}
     text = json.dumps(protocol.written(snr), indent=1)
