@@ -1,5 +1,6 @@
 """Counts and errors: the published SNR, and what must rise when conditions worsen."""
 
+from itertools import product
 from pathlib import Path
 
 import h5py
@@ -171,9 +172,7 @@ def test_noiseless_errors_and_the_noise_that_goes_with_them_bit_by_bit(level):
 
 def test_noise_of_seeds_stars_and_draws_is_apart():
     """Neighbours of any kind share none of it, and a long id is not cut."""
-    keys = [
-        (seed, star, draw) for seed in (0, 1, 7) for star in (0, 1, 7, 2**32) for draw in (0, 1, 7)
-    ]
+    keys = list(product((0, 1, 7), (0, 1, 7, 2**32), (0, 1, 7)))
     noise = np.stack([fixed_noise(seed, star, 4000, draw) for seed, star, draw in keys])
     alike = np.corrcoef(noise) - np.eye(len(keys))
     assert np.abs(alike).max() < 5 / np.sqrt(4000)

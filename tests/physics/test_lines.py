@@ -1,6 +1,7 @@
 """The line list and its readers; Voigt profiles against exact values and sum rules."""
 
 import csv
+import dataclasses
 from importlib.resources import files
 
 import numpy as np
@@ -60,6 +61,32 @@ def test_abo_width_of_calcium(own, gas):
     by_hand = 2 * (4 / np.pi) ** 0.1375 * 0.9488 * 1.011e6 * sigma
     found = extinction._collisions_with_h(gas.temperature)[0, 0]
     assert found == pytest.approx(by_hand, rel=0.01)
+
+
+def test_widths_of_calcium_converge_to_another_core(own, gas):
+    # 3d4s-3d4p: its levels are bound to Ca II 3d, 6.113 + 1.70 eV, at 5.10 and 3.37 eV; Unsoeld by
+    # hand: C_6 = .3e-30 (3.37^-2 - 5.10^-2), 17 * 1.8 C_6^.4 v^.6, v = 10.1 km/s
+    line = own.select(np.flatnonzero(own.wave == 7150.121))
+    by_hand = 17 * 1.8 * (0.3e-30 * (3.37**-2 - 5.10**-2)) ** 0.4 * 1.011e6**0.6
+    found = LineExtinction(line, line.wave + [-1, 1], 2.0)._collisions_with_h(gas.temperature)
+    assert found[0, 0] == pytest.approx(by_hand, rel=0.02)
+    single = dataclasses.replace(line, core_ev=np.array([np.nan]))
+    wider = LineExtinction(single, line.wave + [-1, 1], 2.0)._collisions_with_h(gas.temperature)
+    assert wider[0, 0] > 1.8 * found[0, 0]
+
+
+def test_electrons_widen_lines_of_high_levels_by_their_size(own):
+    # Cowley (1971): 1e-8 n_eff^5; 3d-9f of Mg I is bound by .175 eV, n_eff 8.8
+    mg = own.select((own.species == "Mg I") & (np.abs(own.wave - 8100.94) < 0.02))
+    stark = LineExtinction(mg, np.array([8090.0, 8110.0]), 2.0).stark
+    np.testing.assert_allclose(stark, 1e-8 * (13.606 / 0.175) ** 2.5, rtol=0.05)
+
+
+def test_forbidden_line_of_sulphur_follows_its_transition_rate(own):
+    # A = 1.53 / s (NIST) from a level of weight 1
+    line = own.wave == 7727.172
+    gf = 1.4992e-16 * own.wave[line] ** 2 * 1.53
+    np.testing.assert_allclose(10 ** own.log_gf[line], gf, rtol=0.01)
 
 
 def absorb(line_list, gas, wave, continuum=1e-12):

@@ -8,6 +8,8 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from stargrav.errors import InputError
+from stargrav.physics import atmosphere
+from stargrav.physics.atmosphere import LOG_TAU
 from stargrav.physics.lines import read_lines
 from stargrav.physics.synthesis import HIGH, LOW, RESOLUTION, WAVE, Synthesizer, synthesize
 
@@ -32,7 +34,7 @@ def near(centre, half):
 def test_grid():
     assert WAVE[0] == LOW == 7090 and WAVE[-1] >= HIGH == 8860
     np.testing.assert_allclose(np.diff(np.log(WAVE)), 1 / RESOLUTION, rtol=1e-6)
-    assert RESOLUTION >= 100_000
+    assert RESOLUTION >= 100_000  # as asked
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -45,6 +47,26 @@ def test_two_wavelengths_are_enough(atomic):
     labels = np.array([5777, 4.44, 0, 0, 0])
     pair = Synthesizer(WAVE[10_000:10_002], molecules=False)(labels)
     np.testing.assert_allclose(pair, atomic(labels)[10_000:10_002], rtol=1e-3)
+
+
+@pytest.mark.parametrize("labels", [(3800, 1.2, 0.4, 0, 0), (6000, 1, 0, 0, 0)])
+def test_finer_sampling_and_layers_change_little(monkeypatch, labels):
+    """Saturated lines of a cool giant ask for sampling, a warm giant's temperatures for layers."""
+    low, high = (np.searchsorted(WAVE, edge) for edge in (8100, 8700))
+    coarse = Synthesizer(WAVE[low:high])(np.array(labels))
+    between = np.sqrt(WAVE[low : high - 1] * WAVE[low + 1 : high])
+    fine = Synthesizer(np.sort(np.append(WAVE[low:high], between)))
+    depths = np.sort(np.append(LOG_TAU, (LOG_TAU[1:] + LOG_TAU[:-1]) / 2))
+    monkeypatch.setattr(atmosphere.build, "__defaults__", (0.0, depths))
+    pair = (
+        gaussian_filter1d(flux.astype(float), sampling / 5000 / 2.3548)[every]
+        for flux, sampling, every in (
+            (coarse, RESOLUTION, slice(200, -200)),
+            (fine(np.array(labels)), 2 * RESOLUTION, slice(400, -400, 2)),
+        )
+    )
+    one, other = (np.log(flux / np.median(flux)) for flux in pair)
+    assert np.sqrt(np.mean((one - other[: len(one)]) ** 2)) < 3e-4
 
 
 def test_flux_of_the_sun(atomic):
