@@ -25,6 +25,7 @@ from torch import Tensor
 from stargrav.inference.emulator import Emulator
 from stargrav.inference.likelihood import Likelihood
 from stargrav.inference.proposal import Refinement, effective_size, refine
+from stargrav.inference.velocity import Motion
 from stargrav.labels import LABELS
 
 POINTS = 2**16
@@ -96,6 +97,8 @@ class Integrator:
         truth: Tensor | None = None,
         progress: Callable[[int], object] | None = None,
         near: Tensor | None = None,
+        motion: Motion | None = None,
+        added: Tensor | None = None,
     ) -> Posterior:
         """Posteriors of stars.
 
@@ -106,6 +109,8 @@ class Integrator:
             truth: (n, 5) true labels, for their ranks.
             progress: told the number of stars that are done.
             near: (n, 1 + k) see `Likelihood`.
+            motion: of the stars; at rest if None. Needs a free level: medians are those at rest.
+            added: (n, p) see `Likelihood`.
         """
         moments = torch.zeros(len(flux), 3, len(LABELS), dtype=torch.float64)
         ess, refined = np.zeros(len(flux)), np.zeros(len(flux), dtype=bool)
@@ -114,8 +119,15 @@ class Integrator:
         def integrate(start: int) -> int:
             rows = slice(start, min(start + _STARS, len(flux)))
             generator = torch.Generator(flux.device).manual_seed(self.seed + start)
-            about = None if near is None else near[rows]
-            likelihood = Likelihood(self.emulator, flux[rows], sigma[rows], self.free_level, about)
+            likelihood = Likelihood(
+                self.emulator,
+                flux[rows],
+                sigma[rows],
+                self.free_level,
+                None if near is None else near[rows],
+                None if motion is None else motion.vectors(range(rows.start, rows.stop)).to(flux),
+                None if added is None else added[rows],
+            )
             known = None if truth is None else truth[rows]
             out = moments[rows], ess[rows], refined[rows], drawn[rows]
             self._integrate(likelihood, known, *out, generator)

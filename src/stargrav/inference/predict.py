@@ -10,11 +10,15 @@ freedom: far above one, no mixture of the library's spectra describes it, or its
 small. And the misfit: by how much chi^2 of the labels that are reported exceeds that of the linear
 fit, less what its further parameters explain of noise, in standard deviations of that. It is large
 where a mixture can follow what no star of the library does: a wrong velocity, a bent continuum.
+
+A star that moves is compared with the library as seen at its velocity. Where this was measured
+from the spectrum itself (`inference.velocity`), the posterior integrates over it as well, to first
+order about the measured one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -24,10 +28,14 @@ from torch import Tensor
 from stargrav.errors import InputError
 from stargrav.inference.bayes import LEAST_ESS, POINTS, Integrator, Posterior
 from stargrav.inference.emulator import Emulator
-from stargrav.inference.likelihood import Likelihood
+from stargrav.inference.likelihood import Likelihood, modelled
+from stargrav.inference.velocity import Motion, measured_velocities
 from stargrav.labels import LABELS
+from stargrav.observation.doppler import Doppler
 from stargrav.observation.simulate import median
 from stargrav.physics.grid import Library
+
+Measured = tuple[Tensor, Tensor, Tensor, Motion | None]  # flux, error, good pixels (n, p), motion
 
 _STARS = 256  # whose level is found at a time
 _BEST = 0.02  # share of the pixels whose error a spectrum's others are held against
@@ -35,6 +43,7 @@ _BAD = 100.0  # times that error, from where a pixel does not count
 _SEEN = 1e-3  # least SNR of the pixel that has most
 _HELD = 0.9  # share of good pixels from where a linear fit tells the level
 _FAR = 0.01  # relative change of the level after which the posterior is found anew, near there
+_SPREAD = 4096  # spectra that show how those of the library differ
 _EDGE = 1.5  # standard deviations of a mean from an edge: half a normal distribution has 1.32,
 # one that is flat from edge to edge 1.73
 
@@ -48,6 +57,7 @@ def predict(
     seed: int = 42,
     device: torch.device | str = "cpu",
     progress: Callable[[int], object] | None = None,
+    motion: Motion | Doppler | None = None,
 ) -> pd.DataFrame:
     """Posterior means and standard deviations of all labels.
 
@@ -61,12 +71,14 @@ def predict(
         seed: of the label vectors.
         device: where it computes.
         progress: told the number of spectra that are done.
+        motion: velocities of the n stars, or what they are measured with; at rest if None.
 
     Returns:
-        one row per spectrum: each label and its standard deviation `sd_<label>` (K, dex), chi2 per
-        degree of freedom and the misfit of the labels (see above), the effective sample size
-        `ess`, and in `edges` the labels whose posterior leans on an edge of the library, beyond
-        which the star may lie. NaN where too few pixels are good.
+        one row per spectrum: each label and its standard deviation `sd_<label>` (K, dex), the
+        velocity of stars that move and `sd_velocity` (km/s), chi2 per degree of freedom and the
+        misfit of the labels (see above), the effective sample size `ess`, and in `edges` the
+        labels whose posterior leans on an edge of the library, beyond which the star may lie. NaN
+        where too few pixels are good.
 
     Raises:
         InputError: no spectrum has enough good pixels.
@@ -74,43 +86,78 @@ def predict(
     emulator = Emulator(library, device, whole=True)
     measured = [torch.as_tensor(np.array(each), device=device) for each in (flux, error)]
     y, sigma = (each.to(emulator.vectors.dtype) for each in measured)
+    if isinstance(motion, Motion):
+        sigma = motion.sigma(sigma)
     good = sigma < _BAD * sigma.quantile(_BEST, dim=1, keepdim=True)
     told = (y.abs() / sigma).amax(dim=1) > _SEEN  # a dead fibre may have a huge error throughout
     fewest = 2 * len(emulator.vectors)
     rows = torch.nonzero(told & (good.sum(dim=1) >= fewest))[:, 0]
     if not len(rows):
         raise InputError("spectra", "good pixels", "too few in all", f"{fewest} or more in one")
-    table = _found(emulator, y[rows], sigma[rows], good[rows], (points, seed, least_ess), progress)
+    y, sigma, good = y[rows], sigma[rows], good[rows]
+    if isinstance(motion, Motion):
+        motion = motion.of(rows)
+    elif motion is not None:
+        motion = _motion(emulator, y, sigma, motion, progress)
+        sigma = motion.sigma(sigma)
+        good &= sigma < _BAD * sigma.quantile(_BEST, dim=1, keepdim=True)
+    spectra = y, sigma, good, motion
+    table = _found(emulator, spectra, (points, seed, least_ess), progress)
     if progress is not None:
-        progress(len(y) - len(rows))
-    return table.set_axis(rows.tolist()).reindex(range(len(y)))
+        progress(len(flux) - len(rows))
+    return table.set_axis(rows.tolist()).reindex(range(len(flux)))
+
+
+def _motion(
+    emulator: Emulator,
+    y: Tensor,
+    sigma: Tensor,
+    doppler: Doppler,
+    progress: Callable[[int], object] | None,
+) -> Motion:
+    """Velocities of spectra, measured from them."""
+    unit = torch.quasirandom.SobolEngine(len(emulator.free)).draw(_SPREAD)
+    weights = emulator.weights(emulator.labels(unit.to(y)))
+    level = _level(y, emulator.vectors[0] / median(emulator.vectors[:1]), sigma)[:, None]
+    return measured_velocities(y / level, sigma / level, doppler, weights, progress=progress)
 
 
 def _found(
     emulator: Emulator,
-    y: Tensor,
-    sigma: Tensor,
-    good: Tensor,
+    spectra: Measured,
     how: tuple[int, int, float],
     progress: Callable[[int], object] | None,
 ) -> pd.DataFrame:
     """The table of spectra of which enough pixels are good."""
+    y, sigma, good, motion = spectra
     integrator = Integrator(emulator, *how, free_level=True)
-    level, free_chi2 = _levels(emulator, y, sigma, good)
-    found = integrator(y / level[:, None], sigma / level[:, None], progress=progress)
-    best, chi2 = _of_labels(emulator, found.mean, y, sigma, good)
+    level, free_chi2 = _levels(emulator, spectra)
+    scaled = y / level[:, None], sigma / level[:, None]
+    found = integrator(*scaled, progress=progress, motion=motion)
+    best, chi2 = _of_labels(emulator, found.mean, spectra)
     far = ((best / level - 1).abs() > _FAR) | (good.double().mean(dim=1) < _HELD)
+    if motion is not None and motion.sd is not None:
+        far[:] = True  # to integrate over the velocity, about the spectrum that is known now
     far = torch.nonzero(far)[:, 0]
     if len(far):
         at = torch.as_tensor(found.mean[far.cpu().numpy()], dtype=y.dtype, device=y.device)
         scale, near = best[far, None], emulator.weights(at)
-        again = integrator(y[far] / scale, sigma[far] / scale, near=near)
+        moved = None if motion is None else motion.of(far)
+        added = None if moved is None or moved.sd is None else moved.slopes(near)
+        again = integrator(
+            y[far] / scale, sigma[far] / scale, near=near, motion=moved, added=added
+        )
         for name in ("mean", "sd", "ess"):
             getattr(found, name)[far.cpu().numpy()] = getattr(again, name)
-        _, chi2[far] = _of_labels(emulator, again.mean, y[far], sigma[far], good[far])
+        _, chi2[far] = _of_labels(emulator, again.mean, (y[far], sigma[far], good[far], moved))
     columns = {}
     for i, name in enumerate(LABELS):
         columns |= {name: found.mean[:, i], f"sd_{name}": found.sd[:, i]}
+    if motion is not None:
+        columns |= {
+            "velocity": motion.velocity,
+            "sd_velocity": 0.0 if motion.sd is None else motion.sd,
+        }
     freedom = good.sum(dim=1) - len(emulator.vectors)
     more = len(emulator.vectors) - len(emulator.free) - 1  # parameters of the linear fit
     misfit = (chi2 - free_chi2 - more) / np.sqrt(2 * max(more, 1))
@@ -126,19 +173,28 @@ def _edges(emulator: Emulator, found: Posterior) -> list[str]:
     return [" ".join(names[row]) for row in near[:, emulator.free]]
 
 
-def _levels(
-    emulator: Emulator, flux: Tensor, sigma: Tensor, good: Tensor
-) -> tuple[Tensor, Tensor]:
+def _portions(spectra: Measured) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+    """Flux, error and good pixels of some stars at a time, and vectors of those that move."""
+    flux, sigma, good, motion = spectra
+    for start in range(0, len(flux), _STARS):
+        rows = range(start, min(start + _STARS, len(flux)))
+        part = (each[rows.start : rows.stop] for each in (flux, sigma, good))
+        yield *part, None if motion is None else motion.vectors(rows).to(flux)
+
+
+def _levels(emulator: Emulator, spectra: Measured) -> tuple[Tensor, Tensor]:
     """Median of the best linear fit, and its chi^2 over good pixels, (n,) each.
 
     Where many pixels are bad nothing holds that fit there: the level over the library's mean
     spectrum is near enough to begin with.
     """
     found = []
-    mean = emulator.vectors[0] / median(emulator.vectors[:1])
-    for y, s, kept in zip(*(x.split(_STARS) for x in (flux, sigma, good)), strict=True):
+    middle = median(emulator.vectors[:1])
+    for y, s, kept, shown in _portions(spectra):
+        mean = (emulator.vectors[0] if shown is None else shown[:, 0]) / middle
         scale = _level(y, mean, s)[:, None]  # so that sums are of numbers near one
-        fit = Likelihood(emulator, y / scale, s / scale).best.to(y.dtype) @ emulator.vectors
+        best = Likelihood(emulator, y / scale, s / scale, vectors=shown).best.to(y.dtype)
+        fit = modelled(best, emulator.vectors if shown is None else shown)
         chi2 = (((y / scale - fit) / (s / scale)).square() * kept).double().sum(dim=1)
         held = kept.double().mean(dim=1) > _HELD
         found.append((scale[:, 0] * torch.where(held, median(fit), 1.0), chi2))
@@ -146,14 +202,12 @@ def _levels(
     return level, chi2
 
 
-def _of_labels(
-    emulator: Emulator, labels: np.ndarray, flux: Tensor, sigma: Tensor, good: Tensor
-) -> tuple[Tensor, Tensor]:
+def _of_labels(emulator: Emulator, labels: np.ndarray, spectra: Measured) -> tuple[Tensor, Tensor]:
     """Level that suits spectra of labels (n, 5) best, and chi^2 over good pixels, (n,) each."""
     found = []
-    at = torch.as_tensor(labels, device=flux.device, dtype=flux.dtype)
-    for theta, y, s, kept in zip(*(x.split(_STARS) for x in (at, flux, sigma, good)), strict=True):
-        model = emulator.weights(theta) @ emulator.vectors
+    at = torch.as_tensor(labels, device=spectra[0].device, dtype=spectra[0].dtype)
+    for theta, (y, s, kept, shown) in zip(at.split(_STARS), _portions(spectra), strict=True):
+        model = modelled(emulator.weights(theta), emulator.vectors if shown is None else shown)
         level = _level(y, model, s)
         residual = (y - level[:, None] * model) / s
         found.append((level, (residual.square() * kept).double().sum(dim=1)))
