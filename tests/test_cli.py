@@ -128,6 +128,11 @@ def test_predict_knows_or_fits_velocities(stargrav, tmp_path):
     pulls = (found["fit"]["velocity"] - true) / found["fit"]["sd_velocity"]
     assert np.abs(pulls).max() < 4.5 and found["fit"]["sd_velocity"].max() < 20
     np.testing.assert_allclose(found["fit"]["log_g"], found["file"]["log_g"], atol=0.3)
+    options = ("--velocity", "fit", "--continuum", 2, "--add-noise", "--source", source)
+    assert stargrav("predict", spectra, "--out", out, *options)[0] == 0
+    freed = pd.read_csv(out)
+    assert freed["sd_log_g"].median() > 0.99 * found["fit"]["sd_log_g"].median()
+    assert freed["velocity"].equals(found["fit"]["velocity"])
 
 
 @pytest.mark.parametrize(("low", "high"), [(-500, 0), (20, -20)])

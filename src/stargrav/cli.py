@@ -194,6 +194,14 @@ def run(context: click.Context, name: str) -> None:
     show_default=True,
     help="Of the files' redshifts, 0 where they have none; or fitted to the spectra.",
 )
+@click.option(
+    "--continuum",
+    type=click.IntRange(0, 15),
+    default=0,
+    show_default=True,
+    metavar="DEGREE",
+    help="Of a polynomial that the flux may be off by; 0: its shape is exact.",
+)
 @click.option("--add-noise", is_flag=True, help="For what `simulate` wrote, whose flux has none.")
 @SEED
 @click.option("--source", default="data/library.h5", show_default=True)
@@ -201,6 +209,7 @@ def predict(
     files: tuple[Path, ...],
     out: Path | None,
     velocity: str,
+    continuum: int,
     add_noise: bool,
     seed: int,
     source: str,
@@ -210,7 +219,8 @@ def predict(
     FILES are pfsspec HDF5 on the pixels of the PFS medium-resolution red arm. A parameter table is
     not needed; of one that is there the redshift is used. `--velocity fit` measures velocities
     within 300 km/s instead (columns `velocity`, `sd_velocity`), and labels allow for their errors.
-    Bad pixels are given large errors.
+    Where the flux calibration is not trusted, `--continuum 3` takes the shape of the flux for
+    known up to a cubic, at the price of T_eff. Bad pixels are given large errors.
 
     The other columns: `chi2`, per degree of freedom; above 1 by more than chance (.02 for a
     spectrum) it says that the library does not describe a spectrum, that its errors are too small,
@@ -221,7 +231,7 @@ def predict(
     """
     from stargrav import commands
 
-    commands.predict(files, out, velocity, add_noise, seed, source)
+    commands.predict(files, out, velocity, continuum, add_noise, seed, source)
 
 
 @cli.command()

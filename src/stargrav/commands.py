@@ -78,6 +78,7 @@ def predict(
     files: tuple[Path, ...],
     out: Path | None,
     velocity: str,
+    continuum: int,
     add_noise: bool,
     seed: int,
     source: str,
@@ -114,7 +115,13 @@ def predict(
         rounds = 2 if velocity == "fit" else 1
         with Progress(total=rounds * len(flux), desc=path.name) as bar:
             table = posterior(
-                flux, error, simulator.library, seed=seed, progress=bar.update, motion=motion
+                flux,
+                error,
+                simulator.library,
+                seed=seed,
+                progress=bar.update,
+                motion=motion,
+                continuum=continuum,
             )
         alike = sum(other.name == path.name for other in measured)
         table.insert(0, "file", path.name if alike == 1 else str(path))

@@ -82,19 +82,20 @@ def test_known_velocities_give_what_stars_at_rest_give(simulator, stars):
 
 
 def test_what_may_be_added_is_integrated_over_exactly(simulator, stars):
-    """chi^2 of label vectors is the least over the amplitude, found by brute force."""
+    """chi^2 of label vectors is the least over the amplitudes, found by brute force."""
     _, flux, error = stars
     emulator = Emulator(simulator.library)
     y, sigma = (torch.from_numpy(each[:3] / 37).double() for each in (flux, error))
-    added = torch.from_numpy(np.random.default_rng(0).standard_normal(y.shape)).float()
-    added = 0.1 * added.cumsum(dim=1) / len(added[0]) ** 0.5
+    added = np.random.default_rng(0).standard_normal((3, 2, y.shape[1])).cumsum(axis=2)
+    added = torch.from_numpy(added / added.shape[2] ** 0.5).float()
     found = Likelihood(emulator, y.float(), sigma.float(), added=added)
     weights = emulator.weights(emulator.labels(torch.rand(5, len(emulator.free)))).double()
     for star in range(3):
         told = ((weights - found.best[star]) @ found.root[star]).square().sum(dim=1)
         rest = (y[star] - weights @ emulator.vectors.double()) / sigma[star]
         along = added[star].double() / sigma[star]
-        least = rest.square().sum(dim=1) - (rest @ along) ** 2 / along.square().sum()
+        amplitudes = torch.linalg.lstsq(along.T, rest.T).solution
+        least = (rest - amplitudes.T @ along).square().sum(dim=1)
         torch.testing.assert_close(told - told[0], least - least[0], rtol=1e-3, atol=1e-2)
         fixed = rest.square().sum(dim=1)
         assert (fixed - fixed[0] - least + least[0]).abs().max() > 1  # it does matter

@@ -25,7 +25,6 @@ from torch import Tensor
 from stargrav.inference.emulator import Emulator
 from stargrav.inference.likelihood import Likelihood
 from stargrav.inference.proposal import Refinement, effective_size, refine
-from stargrav.inference.velocity import Motion
 from stargrav.labels import LABELS
 
 POINTS = 2**16
@@ -97,8 +96,8 @@ class Integrator:
         truth: Tensor | None = None,
         progress: Callable[[int], object] | None = None,
         near: Tensor | None = None,
-        motion: Motion | None = None,
-        added: Tensor | None = None,
+        vectors: Callable[[slice], Tensor] | None = None,
+        added: Callable[[slice], Tensor | None] | None = None,
     ) -> Posterior:
         """Posteriors of stars.
 
@@ -109,8 +108,9 @@ class Integrator:
             truth: (n, 5) true labels, for their ranks.
             progress: told the number of stars that are done.
             near: (n, 1 + k) see `Likelihood`.
-            motion: of the stars; at rest if None. Needs a free level: medians are those at rest.
-            added: (n, p) see `Likelihood`.
+            vectors: of the stars in some rows, see `Likelihood`. Medians stay the emulator's, so
+                that the level must be free.
+            added: to the stars in some rows, see `Likelihood`.
         """
         moments = torch.zeros(len(flux), 3, len(LABELS), dtype=torch.float64)
         ess, refined = np.zeros(len(flux)), np.zeros(len(flux), dtype=bool)
@@ -125,8 +125,8 @@ class Integrator:
                 sigma[rows],
                 self.free_level,
                 None if near is None else near[rows],
-                None if motion is None else motion.vectors(range(rows.start, rows.stop)).to(flux),
-                None if added is None else added[rows],
+                None if vectors is None else vectors(rows),
+                None if added is None else added(rows),
             )
             known = None if truth is None else truth[rows]
             out = moments[rows], ess[rows], refined[rows], drawn[rows]

@@ -38,7 +38,8 @@ class Likelihood:
         near: (s, 1 + k) u of spectra near the stars', whose direction is that of the level; the
             best fits themselves if None, which does where pixels are many and good.
         vectors: (s, 1 + k, p) mean and components as each star shows them; the emulator's if None.
-        added: (s, p) what may be added to each star, with an amplitude that is integrated over.
+        added: (s, m, p) what may have been added to each star, with amplitudes that are integrated
+            over.
 
     Attributes:
         root: (s, 1 + k, 1 + k) Cholesky factor L of G; (s, 1 + k, k) L Q where the level is free.
@@ -59,9 +60,8 @@ class Likelihood:
         shown = [basis] * len(sigma) if vectors is None else vectors
         scaled = [each / s for each, s in zip(shown, sigma, strict=True)]
         if added is not None:
-            scaled = [
-                _without(a, more / s) for a, more, s in zip(scaled, added, sigma, strict=True)
-            ]
+            parts = zip(scaled, added / sigma[:, None], strict=True)
+            scaled = [without(each, more) for each, more in parts]
         gram = torch.stack([each @ each.T for each in scaled]).double()
         self.root = torch.linalg.cholesky(gram)
         start = torch.zeros(len(flux), len(basis), dtype=torch.float64, device=flux.device)
@@ -95,10 +95,10 @@ def modelled(weights: Tensor, vectors: Tensor) -> Tensor:
     return torch.stack([u @ each for u, each in zip(weights, vectors, strict=True)])
 
 
-def _without(rows: Tensor, direction: Tensor) -> Tensor:
-    """Rows (n, p) less their part along a direction (p,)."""
-    unit = direction / direction.norm()
-    return rows - (rows @ unit)[:, None] * unit
+def without(rows: Tensor, directions: Tensor) -> Tensor:
+    """Rows (n, p) less what they have in common with directions (m, p)."""
+    unit = torch.linalg.qr(directions.T.double()).Q.to(rows.dtype)
+    return rows - (rows @ unit) @ unit.T
 
 
 def complement(vectors: Tensor) -> Tensor:

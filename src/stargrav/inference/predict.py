@@ -13,12 +13,14 @@ where a mixture can follow what no star of the library does: a wrong velocity, a
 
 A star that moves is compared with the library as seen at its velocity. Where this was measured
 from the spectrum itself (`inference.velocity`), the posterior integrates over it as well, to first
-order about the measured one.
+order about the measured one. So it does, where it is asked to, over a smooth factor by which the
+flux may be off: a polynomial of the pixels, whose degree says how far a calibration is trusted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -28,14 +30,12 @@ from torch import Tensor
 from stargrav.errors import InputError
 from stargrav.inference.bayes import LEAST_ESS, POINTS, Integrator, Posterior
 from stargrav.inference.emulator import Emulator
-from stargrav.inference.likelihood import Likelihood, modelled
+from stargrav.inference.likelihood import Likelihood, modelled, without
 from stargrav.inference.velocity import Motion, measured_velocities
 from stargrav.labels import LABELS
 from stargrav.observation.doppler import Doppler
 from stargrav.observation.simulate import median
 from stargrav.physics.grid import Library
-
-Measured = tuple[Tensor, Tensor, Tensor, Motion | None]  # flux, error, good pixels (n, p), motion
 
 _STARS = 256  # whose level is found at a time
 _BEST = 0.02  # share of the pixels whose error a spectrum's others are held against
@@ -58,6 +58,7 @@ def predict(
     device: torch.device | str = "cpu",
     progress: Callable[[int], object] | None = None,
     motion: Motion | Doppler | None = None,
+    continuum: int = 0,
 ) -> pd.DataFrame:
     """Posterior means and standard deviations of all labels.
 
@@ -72,6 +73,7 @@ def predict(
         device: where it computes.
         progress: told the number of spectra that are done.
         motion: velocities of the n stars, or what they are measured with; at rest if None.
+        continuum: degree of a polynomial that the flux may be off by, over which is integrated.
 
     Returns:
         one row per spectrum: each label and its standard deviation `sd_<label>` (K, dex), the
@@ -100,12 +102,73 @@ def predict(
     elif motion is not None:
         motion = _motion(emulator, y, sigma, motion, progress)
         sigma = motion.sigma(sigma)
-        good &= sigma < _BAD * sigma.quantile(_BEST, dim=1, keepdim=True)
-    spectra = y, sigma, good, motion
+        good = good & (sigma < _BAD * sigma.quantile(_BEST, dim=1, keepdim=True))
+    spectra = _Measured(y, sigma, good, motion, _polynomials(continuum, emulator.vectors))
     table = _found(emulator, spectra, (points, seed, least_ess), progress)
     if progress is not None:
         progress(len(flux) - len(rows))
     return table.set_axis(rows.tolist()).reindex(range(len(flux)))
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Spectra of which enough pixels are good.
+
+    Attributes:
+        flux, sigma, good: (n, p).
+        motion: of the stars; None at rest.
+        smooth: (m, p) what the shape of their flux may be off by, m may be 0.
+    """
+
+    flux: Tensor
+    sigma: Tensor
+    good: Tensor
+    motion: Motion | None
+    smooth: Tensor
+
+    def of(self, rows: slice | Tensor) -> _Measured:
+        """Some of them."""
+        motion = None if self.motion is None else self.motion.of(rows)
+        parts = (each[rows] for each in (self.flux, self.sigma, self.good))
+        return _Measured(*parts, motion, self.smooth)
+
+    def portions(self) -> Iterator[_Measured]:
+        """So many at a time that their components can be held."""
+        for start in range(0, len(self.flux), _STARS):
+            yield self.of(slice(start, start + _STARS))
+
+    def vectors(self, emulator: Emulator) -> Tensor:
+        """Mean and components of the library, (1 + k, p), or (n, 1 + k, p) at the velocities."""
+        if self.motion is None:
+            return emulator.vectors
+        return self.motion.vectors().to(emulator.vectors)
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether anything but noise may have been added to the spectra."""
+        measured = self.motion is not None and self.motion.sd is not None
+        return measured or len(self.smooth) > 0
+
+    def added(self, emulator: Emulator, weights: Tensor | None) -> Tensor | None:
+        """What may have been added (n, m, p), by spectra near: the library's mean if None."""
+        if not self.uncertain:
+            return None
+        vectors = self.vectors(emulator)
+        if weights is None:
+            model = (vectors[..., 0, :] / median(emulator.vectors[:1])).expand_as(self.flux)
+        else:
+            model = modelled(weights, vectors).to(self.flux)
+        found = model[:, None] * self.smooth
+        if weights is not None and self.motion is not None and self.motion.sd is not None:
+            found = torch.cat([found, self.motion.slopes(weights)[:, None].to(found)], dim=1)
+        return found if found.shape[1] else None
+
+
+def _polynomials(degree: int, like: Tensor) -> Tensor:
+    """Legendre polynomials (degree, p) from the first on, over the pixels."""
+    place = np.linspace(-1, 1, like.shape[1])
+    found = np.polynomial.legendre.legvander(place, degree).T[1:]
+    return torch.from_numpy(found.copy()).to(like)
 
 
 def _motion(
@@ -124,45 +187,60 @@ def _motion(
 
 def _found(
     emulator: Emulator,
-    spectra: Measured,
+    spectra: _Measured,
     how: tuple[int, int, float],
     progress: Callable[[int], object] | None,
 ) -> pd.DataFrame:
-    """The table of spectra of which enough pixels are good."""
-    y, sigma, good, motion = spectra
+    """The table of the spectra."""
     integrator = Integrator(emulator, *how, free_level=True)
     level, free_chi2 = _levels(emulator, spectra)
-    scaled = y / level[:, None], sigma / level[:, None]
-    found = integrator(*scaled, progress=progress, motion=motion)
+    found = _posterior(integrator, spectra, level, None, progress)
     best, chi2 = _of_labels(emulator, found.mean, spectra)
-    far = ((best / level - 1).abs() > _FAR) | (good.double().mean(dim=1) < _HELD)
-    if motion is not None and motion.sd is not None:
-        far[:] = True  # to integrate over the velocity, about the spectrum that is known now
-    far = torch.nonzero(far)[:, 0]
+    far = ((best / level - 1).abs() > _FAR) | (spectra.good.double().mean(dim=1) < _HELD)
+    far = torch.nonzero(far | spectra.uncertain)[:, 0]
     if len(far):
-        at = torch.as_tensor(found.mean[far.cpu().numpy()], dtype=y.dtype, device=y.device)
-        scale, near = best[far, None], emulator.weights(at)
-        moved = None if motion is None else motion.of(far)
-        added = None if moved is None or moved.sd is None else moved.slopes(near)
-        again = integrator(
-            y[far] / scale, sigma[far] / scale, near=near, motion=moved, added=added
-        )
+        at = torch.as_tensor(found.mean[far.cpu().numpy()]).to(spectra.flux)
+        again = _posterior(integrator, spectra.of(far), best[far], emulator.weights(at), None)
         for name in ("mean", "sd", "ess"):
             getattr(found, name)[far.cpu().numpy()] = getattr(again, name)
-        _, chi2[far] = _of_labels(emulator, again.mean, (y[far], sigma[far], good[far], moved))
+        _, chi2[far] = _of_labels(emulator, again.mean, spectra.of(far))
     columns = {}
     for i, name in enumerate(LABELS):
         columns |= {name: found.mean[:, i], f"sd_{name}": found.sd[:, i]}
+    motion = spectra.motion
     if motion is not None:
-        columns |= {
-            "velocity": motion.velocity,
-            "sd_velocity": 0.0 if motion.sd is None else motion.sd,
-        }
-    freedom = good.sum(dim=1) - len(emulator.vectors)
+        sd = np.zeros(len(level)) if motion.sd is None else motion.sd
+        columns |= {"velocity": motion.velocity, "sd_velocity": sd}
+    freedom = spectra.good.sum(dim=1) - len(emulator.vectors) - len(spectra.smooth)
     more = len(emulator.vectors) - len(emulator.free) - 1  # parameters of the linear fit
     misfit = (chi2 - free_chi2 - more) / np.sqrt(2 * max(more, 1))
     columns |= {"chi2": (free_chi2 / freedom).cpu().numpy(), "misfit": misfit.cpu().numpy()}
     return pd.DataFrame({**columns, "ess": found.ess, "edges": _edges(emulator, found)})
+
+
+def _posterior(
+    integrator: Integrator,
+    spectra: _Measured,
+    level: Tensor,
+    near: Tensor | None,
+    progress: Callable[[int], object] | None,
+) -> Posterior:
+    """Posteriors of spectra whose levels are known nearly, as are their weights, if any."""
+    emulator, scale = integrator.emulator, level[:, None]
+
+    def added(rows: slice) -> Tensor | None:
+        return spectra.of(rows).added(emulator, None if near is None else near[rows])
+
+    return integrator(
+        spectra.flux / scale,
+        spectra.sigma / scale,
+        progress=progress,
+        near=near,
+        vectors=None
+        if spectra.motion is None
+        else lambda rows: spectra.of(rows).vectors(emulator),
+        added=added if spectra.uncertain else None,
+    )
 
 
 def _edges(emulator: Emulator, found: Posterior) -> list[str]:
@@ -173,16 +251,7 @@ def _edges(emulator: Emulator, found: Posterior) -> list[str]:
     return [" ".join(names[row]) for row in near[:, emulator.free]]
 
 
-def _portions(spectra: Measured) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
-    """Flux, error and good pixels of some stars at a time, and vectors of those that move."""
-    flux, sigma, good, motion = spectra
-    for start in range(0, len(flux), _STARS):
-        rows = range(start, min(start + _STARS, len(flux)))
-        part = (each[rows.start : rows.stop] for each in (flux, sigma, good))
-        yield *part, None if motion is None else motion.vectors(rows).to(flux)
-
-
-def _levels(emulator: Emulator, spectra: Measured) -> tuple[Tensor, Tensor]:
+def _levels(emulator: Emulator, spectra: _Measured) -> tuple[Tensor, Tensor]:
     """Median of the best linear fit, and its chi^2 over good pixels, (n,) each.
 
     Where many pixels are bad nothing holds that fit there: the level over the library's mean
@@ -190,29 +259,44 @@ def _levels(emulator: Emulator, spectra: Measured) -> tuple[Tensor, Tensor]:
     """
     found = []
     middle = median(emulator.vectors[:1])
-    for y, s, kept, shown in _portions(spectra):
-        mean = (emulator.vectors[0] if shown is None else shown[:, 0]) / middle
-        scale = _level(y, mean, s)[:, None]  # so that sums are of numbers near one
-        best = Likelihood(emulator, y / scale, s / scale, vectors=shown).best.to(y.dtype)
-        fit = modelled(best, emulator.vectors if shown is None else shown)
-        chi2 = (((y / scale - fit) / (s / scale)).square() * kept).double().sum(dim=1)
-        held = kept.double().mean(dim=1) > _HELD
+    for part in spectra.portions():
+        vectors, added = part.vectors(emulator), part.added(emulator, None)
+        scale = _level(part.flux, vectors[..., 0, :] / middle, part.sigma)[:, None]
+        y, s = part.flux / scale, part.sigma / scale  # so that sums are of numbers near one
+        shown = None if part.motion is None else vectors
+        best = Likelihood(emulator, y, s, vectors=shown, added=added).best.to(y.dtype)
+        fit = modelled(best, vectors)
+        chi2 = (_least((y - fit) / s, added, s).square() * part.good).double().sum(dim=1)
+        held = part.good.double().mean(dim=1) > _HELD
         found.append((scale[:, 0] * torch.where(held, median(fit), 1.0), chi2))
     level, chi2 = (torch.cat(part) for part in zip(*found, strict=True))
     return level, chi2
 
 
-def _of_labels(emulator: Emulator, labels: np.ndarray, spectra: Measured) -> tuple[Tensor, Tensor]:
+def _of_labels(
+    emulator: Emulator, labels: np.ndarray, spectra: _Measured
+) -> tuple[Tensor, Tensor]:
     """Level that suits spectra of labels (n, 5) best, and chi^2 over good pixels, (n,) each."""
     found = []
-    at = torch.as_tensor(labels, device=spectra[0].device, dtype=spectra[0].dtype)
-    for theta, (y, s, kept, shown) in zip(at.split(_STARS), _portions(spectra), strict=True):
-        model = modelled(emulator.weights(theta), emulator.vectors if shown is None else shown)
-        level = _level(y, model, s)
-        residual = (y - level[:, None] * model) / s
-        found.append((level, (residual.square() * kept).double().sum(dim=1)))
+    at = torch.as_tensor(labels).to(spectra.flux)
+    for theta, part in zip(at.split(_STARS), spectra.portions(), strict=True):
+        weights = emulator.weights(theta)
+        model, added = modelled(weights, part.vectors(emulator)), part.added(emulator, weights)
+        # the level is that of what is left of the model beside what may have been added
+        apart = [_least(each / part.sigma, added, part.sigma) for each in (part.flux, model)]
+        level = (apart[0] * apart[1]).sum(dim=1) / apart[1].square().sum(dim=1)
+        residual = apart[0] - level[:, None] * apart[1]
+        found.append((level, (residual.square() * part.good).double().sum(dim=1)))
     level, chi2 = (torch.cat(part) for part in zip(*found, strict=True))
     return level, chi2
+
+
+def _least(whitened: Tensor, added: Tensor | None, sigma: Tensor) -> Tensor:
+    """Whitened spectra (n, p) less the best of what may have been added, (n, m, p) unwhitened."""
+    if added is None:
+        return whitened
+    parts = zip(whitened, added / sigma[:, None], strict=True)
+    return torch.stack([without(each[None], more)[0] for each, more in parts])
 
 
 def _level(flux: Tensor, model: Tensor, sigma: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ values on a finer grid gives the velocity, and its curvature the standard deviat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,14 +45,14 @@ class Motion:
     velocity: np.ndarray
     sd: np.ndarray | None = None
 
-    def of(self, rows: Tensor) -> Motion:
+    def of(self, rows: slice | Tensor) -> Motion:
         """Of some of the stars."""
-        at = rows.cpu().numpy()
+        at = rows if isinstance(rows, slice) else rows.cpu().numpy()
         return Motion(self.doppler, self.velocity[at], None if self.sd is None else self.sd[at])
 
-    def vectors(self, rows: Sequence[int]) -> Tensor:
-        """(s, 1 + k, p) mean and components at the velocities of some stars."""
-        return torch.stack([self.doppler.vectors(self.velocity[row]) for row in rows])
+    def vectors(self) -> Tensor:
+        """(n, 1 + k, p) mean and components at the stars' velocities."""
+        return torch.stack([self.doppler.vectors(velocity) for velocity in self.velocity])
 
     def slopes(self, weights: Tensor) -> Tensor:
         """Derivatives (n, p) of spectra by velocity [per km/s], weights (n, 1 + k)."""
