@@ -154,6 +154,15 @@ def test_a_table_of_other_stars_is_refused(stargrav, grid, tmp_path):
     assert code == 2 and "redshift" in err
 
 
+def test_a_library_coarser_than_the_instrument_is_named(stargrav, grid, tmp_path):
+    coarse, spectra = tmp_path / "coarse.h5", tmp_path / "set.h5"
+    store.write_grid(coarse, *store.read_grid(grid)[:3], 3000.0)
+    for source, said in ((grid, False), (coarse, True)):
+        for command in (("simulate", spectra, "--n", 3), ("predict", spectra)):
+            code, _, err = stargrav(*command, "--source", source)
+            assert code == 0 and ("resolution 3000" in err and "5000" in err) == said
+
+
 def test_predict_refuses_other_pixels_before_it_starts(stargrav, grid, tmp_path):
     spectra, out = tmp_path / "set.h5", tmp_path / "labels.csv"
     assert stargrav("simulate", spectra, "--n", 3, "--source", grid)[0] == 0

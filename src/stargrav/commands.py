@@ -19,6 +19,7 @@ from stargrav.stages import MODULES
 
 if TYPE_CHECKING:
     from stargrav.experiments.spec import Experiment
+    from stargrav.physics.grid import Library
     from stargrav.settings import Settings
 
 NO_NOISE = 0.1  # of chi2, where 1 is expected
@@ -40,10 +41,8 @@ def simulate(
     """An observed data set in pfsspec format."""
     from stargrav.data.dataset import write_dataset
     from stargrav.data.room import require_disk
-    from stargrav.data.sources import open_source
     from stargrav.inference.velocity import FASTEST
     from stargrav.observation.simulate import Simulator, draw_stars
-    from stargrav.physics.grid import Library
     from stargrav.progress import Progress
     from stargrav.stages.dataset import BYTES
 
@@ -58,9 +57,7 @@ def simulate(
         allowed = f"LO <= HI within {-FASTEST:g} to {FASTEST:g} km/s"
         raise InputError("command line", "--velocity", found, allowed)
     out = require_writable(out, "OUT", makes_folders=True, inputs=(Path(source),))
-    library = open_source(_fetched(source))
-    if not isinstance(library, Library):
-        raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
+    library = _library(source)
     simulator = Simulator(library, error=error)
     pixels = len(simulator.wave)
     require_disk(BYTES * count * pixels, out.parent, f"{count:,} spectra of {pixels} pixels")
@@ -87,19 +84,15 @@ def predict(
     import pandas as pd
 
     from stargrav.data import store, validate
-    from stargrav.data.sources import open_source
     from stargrav.inference.predict import predict as posterior
     from stargrav.inference.velocity import Motion
     from stargrav.observation.doppler import radial_velocity
     from stargrav.observation.simulate import Simulator
-    from stargrav.physics.grid import Library
     from stargrav.progress import Progress
 
     if out is not None:
         out = require_writable(out, "--out", inputs=(*files, Path(source)))
-    library = open_source(_fetched(source))
-    if not isinstance(library, Library):
-        raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
+    library = _library(source)
     simulator = Simulator(library)
     measured = {path: store.read_measured(path) for path in files}
     for path, (wave, _, _) in measured.items():
@@ -376,6 +369,20 @@ def _sorted_out(experiment: Experiment, overrides: dict[str, str]) -> dict[str, 
             allowed = [*experiment.parameters, *settings.Settings.model_fields]
             raise InputError("command line", key, value, one_of(key, allowed))
     return chosen
+
+
+def _library(source: str) -> Library:
+    """A library of rest-frame spectra; it is said if it is coarser than the instrument."""
+    from stargrav.data.sources import open_source, resolved
+    from stargrav.observation.instrument import PFS_MR
+    from stargrav.physics.grid import Library
+
+    found = open_source(_fetched(source))
+    if not isinstance(found, Library):
+        raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
+    if found.resolution < PFS_MR.resolution:
+        print(resolved(source, found.resolution), file=sys.stderr)
+    return found
 
 
 def _magnitude(text: str) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stargrav.errors import InputError
-from stargrav.files import hash_tree, require_writable
+from stargrav.files import alone, hash_tree, require_writable
 
 if TYPE_CHECKING:
     from stargrav.physics.lines import LineList
@@ -80,13 +80,14 @@ def library(
     out = require_writable(out, "OUT", makes_folders=True, inputs=(lines,))
     make = partial(synthesis.Synthesizer, lines=None if lines is None else _listed(lines))
     parts, several = out.with_name(f".{out.name}.parts"), processes or os.cpu_count() or 1
-    made = build_library(NODES[nodes], parts, several, components, make_synthesizer=make)
-    listed = "built in" if lines is None else f"{lines.name} {hash_tree(lines)[:16]}"
-    told = {"nodes": nodes, "lines": listed, "physics": physics_version()}
-    store.write_library(out, made, told)
-    for part in parts.iterdir():
-        part.unlink()
-    parts.rmdir()
+    with alone(parts, f"another command builds {out}; this one waits for it"):
+        made = build_library(NODES[nodes], parts, several, components, make_synthesizer=make)
+        listed = "built in" if lines is None else f"{lines.name} {hash_tree(lines)[:16]}"
+        told = {"nodes": nodes, "lines": listed, "physics": physics_version()}
+        store.write_library(out, made, told)
+        for part in parts.iterdir():
+            part.unlink()
+        parts.rmdir()
     print(f"{out}: {np.prod(made.coefficients.shape[:-1])} spectra, {components} components")
 
 

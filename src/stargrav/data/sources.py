@@ -60,6 +60,12 @@ def open_source(source: str | Path, n_components: int = 60) -> Library | Spectra
     )
 
 
+def resolved(source: object, resolution: float) -> str:
+    """What is seen of a source's resolution, which of a grid may follow from its points alone."""
+    pfs = PFS_MR.resolution
+    return f"{source}: resolution {resolution:g}, seen at {min(resolution, pfs):g} (PFS: {pfs:g})"
+
+
 def read_bosz(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """All BOSZ spectra below a folder, in the wavelengths of the arm.
 
