@@ -4,7 +4,7 @@ Stars with radial velocities uniform within 250 km/s either way are simulated an
 Printed for each magnitude: the velocities' median standard deviation, the root mean square of
 their pulls and how many are wrong by more than five standard deviations, which the former leaves
 out; then of log g, T_eff and M_H the spread of the pulls and the median standard deviation where
-velocities are known, fitted, or taken as zero.
+velocities are known, or fitted. (What wrong ones do: `predict_faults.py`.)
 
     python bench/velocities.py [--stars 500] [--mags 18 20 21.5 22.5]
 """
