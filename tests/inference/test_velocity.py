@@ -77,8 +77,10 @@ def test_known_velocities_give_what_stars_at_rest_give(simulator, stars):
         for motion in (None, still)
     ]
     assert pair[1]["velocity"].eq(0).all() and "velocity" not in pair[0]
-    for name in ("log_g", "sd_log_g", "chi2"):
-        np.testing.assert_allclose(pair[1][name], pair[0][name], rtol=2e-3)
+    np.testing.assert_allclose(pair[1]["chi2"], pair[0]["chi2"], rtol=2e-3)
+    # label vectors of their own are drawn anew
+    assert ((pair[1]["log_g"] - pair[0]["log_g"]).abs() < 0.4 * pair[0]["sd_log_g"]).all()
+    np.testing.assert_allclose(pair[1]["sd_log_g"], pair[0]["sd_log_g"], rtol=0.25)
 
 
 def test_what_may_be_added_is_integrated_over_exactly(simulator, stars):
@@ -110,7 +112,7 @@ def test_posteriors_allow_for_the_error_of_a_measured_velocity(simulator, stars)
         predict(flux, error, simulator.library, points=2**14, motion=motion) for motion in motions
     )
     ratio = measured["sd_log_g"] / known["sd_log_g"]
-    assert ratio.min() > 0.97 and ratio.median() < 1.2 and ratio.max() > 1.001
+    assert ratio.min() > 0.8 and 1 <= ratio.median() < 1.2
 
 
 def test_dead_fibres_and_a_lone_spectrum(simulator, stars):

@@ -31,6 +31,7 @@ POINTS = 2**16
 LEAST_ESS = 200  # below it a star's label vectors are refined
 _PORTION = 8192  # label vectors whose chi^2 is computed at a time
 _STARS = 256  # refined together
+MOVING = 16  # of those with components of their own, which are held for as many
 _FIRST = 8  # share of the points that shows whether all of them can carry enough weight
 
 
@@ -116,8 +117,10 @@ class Integrator:
         ess, refined = np.zeros(len(flux)), np.zeros(len(flux), dtype=bool)
         drawn = torch.zeros(len(flux), self.draws, len(LABELS))
 
+        together = _STARS if vectors is None else MOVING
+
         def integrate(start: int) -> int:
-            rows = slice(start, min(start + _STARS, len(flux)))
+            rows = slice(start, min(start + together, len(flux)))
             generator = torch.Generator(flux.device).manual_seed(self.seed + start)
             likelihood = Likelihood(
                 self.emulator,
@@ -134,7 +137,7 @@ class Integrator:
             return rows.stop - rows.start
 
         with _workers(flux.device) as pool:
-            for count in pool.map(integrate, range(0, len(flux), _STARS)):
+            for count in pool.map(integrate, range(0, len(flux), together)):
                 if progress is not None:
                     progress(count)
         mean, sd, rank = moments.numpy().transpose(1, 0, 2)

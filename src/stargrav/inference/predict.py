@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from stargrav.errors import InputError
-from stargrav.inference.bayes import LEAST_ESS, POINTS, Integrator, Posterior
+from stargrav.inference.bayes import LEAST_ESS, MOVING, POINTS, Integrator, Posterior
 from stargrav.inference.emulator import Emulator
 from stargrav.inference.likelihood import Likelihood, modelled, without
 from stargrav.inference.velocity import Motion, measured_velocities
@@ -134,8 +134,9 @@ class _Measured:
 
     def portions(self) -> Iterator[_Measured]:
         """So many at a time that their components can be held."""
-        for start in range(0, len(self.flux), _STARS):
-            yield self.of(slice(start, start + _STARS))
+        together = _STARS if self.motion is None else MOVING
+        for start in range(0, len(self.flux), together):
+            yield self.of(slice(start, start + together))
 
     def vectors(self, emulator: Emulator) -> Tensor:
         """Mean and components of the library, (1 + k, p), or (n, 1 + k, p) at the velocities."""
@@ -279,8 +280,9 @@ def _of_labels(
     """Level that suits spectra of labels (n, 5) best, and chi^2 over good pixels, (n,) each."""
     found = []
     at = torch.as_tensor(labels).to(spectra.flux)
-    for theta, part in zip(at.split(_STARS), spectra.portions(), strict=True):
-        weights = emulator.weights(theta)
+    for part in spectra.portions():
+        weights = emulator.weights(at[: len(part.flux)])
+        at = at[len(part.flux) :]
         model, added = modelled(weights, part.vectors(emulator)), part.added(emulator, weights)
         # the level is that of what is left of the model beside what may have been added
         apart = [_least(each / part.sigma, added, part.sigma) for each in (part.flux, model)]
