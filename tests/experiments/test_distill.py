@@ -1,10 +1,13 @@
 """What is particular to the experiments on the teacher's latent."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from stargrav.errors import InputError
 from stargrav.experiments import distill, shortcut
 from stargrav.experiments.inputs import Part, Parts
 from stargrav.experiments.steps import Bench, bench
@@ -122,3 +125,16 @@ def test_the_error_alone_is_all_that_is_seen_of_a_star(monkeypatch):
     monkeypatch.setattr(shortcut, "spectra", spectra)
     shortcut.error_only.function(stars=100, trees=2)
     assert asked == [(("log_error",), kind) for kind in shortcut.ERRORS]
+
+
+def test_limits_of_other_stars_are_refused(inputs, tmp_path):
+    """As those are that were made before the data set was made anew."""
+    folder = tmp_path / "limits"
+    shutil.copytree(inputs.folder("limits"), folder)
+    for path in folder.glob("*.parquet"):
+        frame = pd.read_parquet(path)
+        frame.assign(id=frame["id"] + 1).to_parquet(path, index=False)
+    other = replace(inputs, folders={**inputs.folders, "limits": folder})
+    assert inputs.latents("enc_last", "global_mean").test.limits is not None
+    with pytest.raises(InputError, match="id: found other stars"):
+        other.latents("enc_last", "global_mean")

@@ -334,10 +334,14 @@ class Inputs:
         error: str | None = None,
     ) -> Part:
         path = self.folder(self.data) / f"{split}.h5"
-        table = store.read_spectra(path).stars
+        spectra = store.read_spectra(path)
+        table = spectra.stars
         rows = np.arange(len(table)) if rows is None else rows
         stars = {name: table[name].to_numpy(float)[rows] for name in COLUMNS if name in table}
         limits = None
         if split == "test" and LIMITS[self.data] in self.folders:
-            limits = read_limits(self.folder(LIMITS[self.data]), noise_level)
+            folder = self.folder(LIMITS[self.data])
+            limits = read_limits(folder, noise_level)
+            if limits is not None and not np.array_equal(limits["id"], spectra.ids):
+                raise InputError(folder, "id", "other stars", f"those of {path}, in their order")
         return Part(features, stars, readout, rows, path, noise_level, teacher, error, limits)
