@@ -52,11 +52,7 @@ def main() -> None:
         flux, error = (each.numpy() for each in simulator(stars))
         flux = flux + error * rng.standard_normal(flux.shape, dtype=np.float32)
         true = radial_velocity(stars["redshift"].to_numpy())
-        motions = {
-            "known": Motion(simulator.doppler, true),
-            "fit": simulator.doppler,
-            "zero": None,
-        }
+        motions = {"known": Motion(simulator.doppler, true), "fit": simulator.doppler}
         for name, motion in motions.items():
             found = predict(flux, error, simulator.library, motion=motion)
             if name == "fit":

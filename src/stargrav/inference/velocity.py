@@ -8,7 +8,9 @@ divided by its level, then has at each velocity v of a grid the evidence
     H = B_v S^-1 B_v' + C^-1,    b = B_v S^-1 y + C^-1 m,
 
 with B_v the mean and components as seen from a star that moves. A parabola through its largest
-values on a finer grid gives the velocity, and its curvature the standard deviation.
+values on a finer grid gives the velocity. The standard deviation is that about it of the posterior
+with a flat prior: of the normal distribution that the parabola stands for, and of what other peaks
+of the coarse grid weigh.
 """
 
 from __future__ import annotations
@@ -96,9 +98,11 @@ def measured_velocities(
     prior = _normal(weights)
     found = np.empty((2, len(flux)))
     for row, (y, s) in enumerate(zip(flux[:, seen], sigma[:, seen], strict=True)):
-        best = grid[int(np.argmax([_evidence(y, s, each, *prior) for each in coarse]))]
-        fine = [_evidence(y, s, doppler.vectors(best + v)[:, seen], *prior) for v in around]
-        found[:, row] = _peak(best + around, np.array(fine))
+        values = np.array([_evidence(y, s, each, *prior) for each in coarse])
+        near = grid[int(np.argmax(values))] + around
+        fine = [_evidence(y, s, doppler.vectors(v)[:, seen], *prior) for v in near]
+        apart = (grid < near[0]) | (grid > near[-1])
+        found[:, row] = _posterior(near, np.array(fine), grid[apart], values[apart])
         if progress is not None:
             progress(1)
     return Motion(doppler, *found)
@@ -124,11 +128,25 @@ def _evidence(
     return float(told @ found - 2 * root.diagonal().log().sum())
 
 
-def _peak(grid: np.ndarray, values: np.ndarray) -> tuple[float, float]:
-    """Where the parabola through the largest value and its neighbours peaks, and its width."""
-    best = int(np.clip(np.argmax(values), 1, len(grid) - 2))
-    below, at, above = values[best - 1 : best + 2]
-    step, bend = grid[1] - grid[0], 2 * at - below - above
+def _posterior(
+    near: np.ndarray, fine: np.ndarray, grid: np.ndarray, values: np.ndarray
+) -> tuple[float, float]:
+    """Velocity at the peak of evidence near it, and the standard deviation about it.
+
+    Args:
+        near: (m,) velocities about the peak, evenly spaced.
+        fine: (m,) 2 ln p there.
+        grid: velocities apart from it, `_STEP` apart.
+        values: 2 ln p there.
+    """
+    best = int(np.clip(np.argmax(fine), 1, len(near) - 2))
+    below, at, above = fine[best - 1 : best + 2]
+    step, bend = near[1] - near[0], 2 * at - below - above
     if bend <= 0:
-        return float(grid[best]), np.inf
-    return float(grid[best] + step * (above - below) / (2 * bend)), step * np.sqrt(2 / bend)
+        return float(near[best]), np.inf
+    velocity = near[best] + step * (above - below) / (2 * bend)
+    width = step * np.sqrt(2 / bend)
+    peak = at + (above - below) ** 2 / (8 * bend)
+    weight, own = _STEP * np.exp((values - peak) / 2), np.sqrt(2 * np.pi) * width
+    spread = own * width**2 + weight @ (grid - velocity) ** 2
+    return float(velocity), float(np.sqrt(spread / (own + weight.sum())))
