@@ -7,6 +7,7 @@ some percent at the ends of the arm; bad pixels (percent of them, at random), or
 quarter of the arm.
 
     python bench/predict_faults.py [--stars 1000] [--mag 21.5] [--faults none velocity_20 tilt_3]
+        [--continuum 3]
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--stars", type=int, default=1000)
     parser.add_argument("--mag", type=float, default=21.5)
     parser.add_argument("--faults", nargs="+", default=FAULTS.split())
+    parser.add_argument("--continuum", type=int, default=0, help="as of stargrav predict")
     parser.add_argument("--source", default="data/library.h5")
     given = parser.parse_args()
     rng = np.random.default_rng(42)
@@ -65,7 +67,8 @@ def main() -> None:
     for fault in given.faults:
         flux, error = faulty(fault, np.asarray(simulator.wave), clean, sigma)
         noisy = (flux + error * noise).astype("f4")
-        found = predict(noisy, error.astype("f4"), simulator.library, seed=1)
+        how = {"seed": 1, "continuum": given.continuum}
+        found = predict(noisy, error.astype("f4"), simulator.library, **how)
         chi2, told = found["chi2"], []
         misfit = ", ".join(f"{x:.1f}" for x in np.quantile(found["misfit"], [0.25, 0.5, 0.75]))
         for label in SHOWN:

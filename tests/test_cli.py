@@ -19,6 +19,7 @@ from stargrav.data.splits import draw_splits
 from stargrav.errors import InputError
 from stargrav.experiments import registry
 from stargrav.labels import LABELS, from_unit
+from stargrav.observation.doppler import radial_velocity
 from stargrav.physics import nodes
 
 STARS = pd.DataFrame([[5000, 4.0, 0.0, 0.0, 0.0]], columns=LABELS)
@@ -103,6 +104,54 @@ def test_predict_says_labels_with_their_errors(stargrav, grid, tmp_path):
     pulls = (found["log_g"] - truth["log_g"]) / found["sd_log_g"]
     assert 0.7 < float(np.sqrt((pulls**2).mean())) < 1.35
     assert found["log_g"].corr(truth["log_g"]) > 0.5
+
+
+def test_predict_knows_or_fits_velocities(stargrav, tmp_path):
+    wave = np.arange(7080.0, 8870.0, 0.5)
+    labels = np.array([[t, g, 0.0, 0.0, 0.0] for t in (4000, 5000, 6000) for g in (1, 3, 5)])
+    rng = np.random.default_rng(0)
+    lines = np.exp(-0.5 * ((wave - rng.uniform(7110, 8840, (40, 1))) / 1.5) ** 2)
+    depth = rng.uniform(0, 0.04, (40, 2)) @ np.stack([labels[:, 1], labels[:, 0] / 1000])
+    source, spectra, out = (tmp_path / name for name in ("lines.h5", "set.h5", "labels.csv"))
+    store.write_grid(source, wave, 1 - depth.T @ lines, labels, 5000.0)
+    arguments = ("--n", 30, "--mag", 20, "--velocity", -200, 200, "--source", source)
+    assert stargrav("simulate", spectra, *arguments)[0] == 0
+    redshift = store.read_spectra(spectra).stars["redshift"].to_numpy()
+    found = {}
+    for velocity in ("file", "fit"):
+        options = ("--velocity", velocity, "--add-noise", "--source", source)
+        assert stargrav("predict", spectra, "--out", out, *options)[0] == 0
+        found[velocity] = pd.read_csv(out)
+    true = radial_velocity(redshift)
+    assert np.abs(true).max() > 100
+    np.testing.assert_allclose(found["file"]["velocity"], true, atol=1e-3)
+    pulls = (found["fit"]["velocity"] - true) / found["fit"]["sd_velocity"]
+    assert np.abs(pulls).max() < 4.5 and found["fit"]["sd_velocity"].max() < 20
+    np.testing.assert_allclose(found["fit"]["log_g"], found["file"]["log_g"], atol=0.3)
+    options = ("--velocity", "fit", "--continuum", 2, "--add-noise", "--source", source)
+    assert stargrav("predict", spectra, "--out", out, *options)[0] == 0
+    freed = pd.read_csv(out)
+    assert freed["sd_log_g"].median() > 0.99 * found["fit"]["sd_log_g"].median()
+    assert freed["velocity"].equals(found["fit"]["velocity"])
+
+
+@pytest.mark.parametrize(("low", "high"), [(-500, 0), (20, -20)])
+def test_velocities_that_the_library_has_no_light_for(stargrav, grid, tmp_path, low, high):
+    arguments = (tmp_path / "out.h5", "--n", 3, "--velocity", low, high, "--source", grid)
+    code, _, err = stargrav("simulate", *arguments)
+    assert code == 2 and "--velocity" in err and f"{low} {high}" in err and "300" in err
+
+
+def test_a_table_of_other_stars_is_refused(stargrav, grid, tmp_path):
+    spectra = tmp_path / "set.h5"
+    assert stargrav("simulate", spectra, "--n", 3, "--source", grid)[0] == 0
+    table = pd.read_hdf(spectra, "dataset/params")
+    table.iloc[:2].to_hdf(spectra, key="dataset/params")
+    code, _, err = stargrav("predict", spectra, "--source", grid)
+    assert code == 2 and "dataset/params" in err and "2 rows" in err
+    table.assign(redshift=np.nan).to_hdf(spectra, key="dataset/params")
+    code, _, err = stargrav("predict", spectra, "--source", grid)
+    assert code == 2 and "redshift" in err
 
 
 def test_predict_refuses_other_pixels_before_it_starts(stargrav, grid, tmp_path):

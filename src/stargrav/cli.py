@@ -99,6 +99,14 @@ def library(
 @click.option("--seeing", type=float, help="arcsec; default: uniform 0.5 to 1.5.")
 @click.option("--zenith-angle", type=float, help="degrees; default: uniform 0 to 45.")
 @click.option("--field-angle", type=float, help="degrees; default: uniform 0 to 0.65.")
+@click.option(
+    "--velocity",
+    type=(float, float),
+    default=(0.0, 0.0),
+    show_default=True,
+    metavar="LO HI",
+    help="Radial velocities, km/s, uniform.",
+)
 @SEED
 @click.option(
     "--error",
@@ -115,6 +123,7 @@ def simulate(
     seeing: float | None,
     zenith_angle: float | None,
     field_angle: float | None,
+    velocity: tuple[float, float],
     seed: int,
     error: str,
     source: str,
@@ -127,7 +136,7 @@ def simulate(
     from stargrav import commands
 
     conditions = {"seeing": seeing, "zenith_angle": zenith_angle, "field_angle": field_angle}
-    commands.simulate(out, count, mag, conditions, seed, error, source)
+    commands.simulate(out, count, mag, conditions, velocity, seed, error, source)
 
 
 @cli.command(name="import")
@@ -178,27 +187,51 @@ def run(context: click.Context, name: str) -> None:
 @cli.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="CSV to write; default: shown.")
+@click.option(
+    "--velocity",
+    type=click.Choice(["file", "fit"]),
+    default="file",
+    show_default=True,
+    help="Of the files' redshifts, 0 where they have none; or fitted to the spectra.",
+)
+@click.option(
+    "--continuum",
+    type=click.IntRange(0, 15),
+    default=0,
+    show_default=True,
+    metavar="DEGREE",
+    help="Of a polynomial that the flux may be off by; 0: its shape is exact.",
+)
 @click.option("--add-noise", is_flag=True, help="For what `simulate` wrote, whose flux has none.")
 @SEED
 @click.option("--source", default="data/library.h5", show_default=True)
 def predict(
-    files: tuple[Path, ...], out: Path | None, add_noise: bool, seed: int, source: str
+    files: tuple[Path, ...],
+    out: Path | None,
+    velocity: str,
+    continuum: int,
+    add_noise: bool,
+    seed: int,
+    source: str,
 ) -> None:
     """T_eff, log g, M_H, a_M and C_M of measured spectra, each with its standard deviation.
 
-    FILES are pfsspec HDF5 in the rest frame, on the pixels of the PFS medium-resolution red arm; a
-    parameter table is not needed; bad pixels are given large errors.
+    FILES are pfsspec HDF5 on the pixels of the PFS medium-resolution red arm. A parameter table is
+    not needed; of one that is there the redshift is used. `--velocity fit` measures velocities
+    within 300 km/s instead (columns `velocity`, `sd_velocity`), and labels allow for their errors.
+    Where the flux calibration is not trusted, `--continuum 3` takes the shape of the flux for
+    known up to a cubic, at the price of T_eff. Bad pixels are given large errors.
 
     The other columns: `chi2`, per degree of freedom; above 1 by more than chance (.02 for a
     spectrum) it says that the library does not describe a spectrum, that its errors are too small,
-    or that it is not in the rest frame. `misfit`: by how many standard deviations the reported
+    or that its velocity is another. `misfit`: by how many standard deviations the reported
     labels fit worse than the library's components do. `ess`: the effective sample size of the
     integral. `edges`: the labels that lean on an edge of the library, beyond which the star may
     lie.
     """
     from stargrav import commands
 
-    commands.predict(files, out, add_noise, seed, source)
+    commands.predict(files, out, velocity, continuum, add_noise, seed, source)
 
 
 @cli.command()

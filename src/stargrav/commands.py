@@ -31,6 +31,7 @@ def simulate(
     count: int,
     mag: str,
     conditions: dict[str, float | None],
+    velocity: tuple[float, float],
     seed: int,
     error: str,
     source: str,
@@ -39,6 +40,7 @@ def simulate(
     from stargrav.data.dataset import write_dataset
     from stargrav.data.room import require_disk
     from stargrav.data.sources import open_source
+    from stargrav.inference.velocity import FASTEST
     from stargrav.observation.simulate import Simulator, draw_stars
     from stargrav.physics.grid import Library
     from stargrav.progress import Progress
@@ -50,6 +52,10 @@ def simulate(
         if not low <= value <= high:
             key = "--" + name.replace("_", "-")
             raise InputError("command line", key, f"{value:g}", f"{low:g} to {high:g}")
+    if not -FASTEST <= velocity[0] <= velocity[1] <= FASTEST:
+        found = "{:g} {:g}".format(*velocity)
+        allowed = f"LO <= HI within {-FASTEST:g} to {FASTEST:g} km/s"
+        raise InputError("command line", "--velocity", found, allowed)
     out = require_writable(out, "OUT", makes_folders=True, inputs=(Path(source),))
     library = open_source(_fetched(source))
     if not isinstance(library, Library):
@@ -58,6 +64,7 @@ def simulate(
     pixels = len(simulator.wave)
     require_disk(BYTES * count * pixels, out.parent, f"{count:,} spectra of {pixels} pixels")
     rng = np.random.default_rng([seed, _OWN])
+    given["velocity"] = velocity
     stars = draw_stars(count, _magnitude(mag), library.ranges, rng, **given)
     stars["id"] = np.arange(_OWN, _OWN + count)
     with Progress(total=count, unit=" spectra") as bar:
@@ -67,7 +74,13 @@ def simulate(
 
 
 def predict(
-    files: tuple[Path, ...], out: Path | None, add_noise: bool, seed: int, source: str
+    files: tuple[Path, ...],
+    out: Path | None,
+    velocity: str,
+    continuum: int,
+    add_noise: bool,
+    seed: int,
+    source: str,
 ) -> None:
     """Labels of measured spectra with their standard deviations, as CSV."""
     import pandas as pd
@@ -75,6 +88,8 @@ def predict(
     from stargrav.data import store, validate
     from stargrav.data.sources import open_source
     from stargrav.inference.predict import predict as posterior
+    from stargrav.inference.velocity import Motion
+    from stargrav.observation.doppler import radial_velocity
     from stargrav.observation.simulate import Simulator
     from stargrav.physics.grid import Library
     from stargrav.progress import Progress
@@ -93,8 +108,20 @@ def predict(
         if add_noise:
             rng = np.random.default_rng([seed, len(tables)])
             flux = flux + error * rng.standard_normal(flux.shape)
-        with Progress(total=len(flux), desc=path.name) as bar:
-            table = posterior(flux, error, simulator.library, seed=seed, progress=bar.update)
+        motion = simulator.doppler if velocity == "fit" else None
+        if velocity == "file" and any(redshift := store.read_redshifts(path, len(flux))):
+            motion = Motion(simulator.doppler, radial_velocity(redshift))
+        rounds = 2 if velocity == "fit" else 1
+        with Progress(total=rounds * len(flux), desc=path.name) as bar:
+            table = posterior(
+                flux,
+                error,
+                simulator.library,
+                seed=seed,
+                progress=bar.update,
+                motion=motion,
+                continuum=continuum,
+            )
         alike = sum(other.name == path.name for other in measured)
         table.insert(0, "file", path.name if alike == 1 else str(path))
         table.insert(1, "row", np.arange(len(table)))

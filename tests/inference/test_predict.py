@@ -70,6 +70,28 @@ def test_the_misfit_tells_what_only_a_mixture_describes():
     assert other["chi2"].mean() == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize("degree", [1, 3])
+def test_a_flux_of_uncertain_shape_costs_accuracy_and_no_truth(degree):
+    """Pulls are right with the polynomial that spoils them without, and errors are larger."""
+    library = made_up((5, 5, 1, 1, 1))
+    truth, flux, error = stars(library, 400, 0.1, seed=2)
+    place = np.linspace(-1, 1, flux.shape[1])
+    warped = flux * (1 + 0.1 * place**degree)
+    found = {
+        (name, allowed): predict(each, error, library, points=2**12, continuum=allowed)
+        for name, each in (("straight", flux), ("warped", warped))
+        for allowed in (0, degree)
+    }
+    for name in ("straight", "warped"):
+        assert spread(found[name, degree], truth) == pytest.approx([1, 1], abs=0.12)
+        assert found[name, degree]["chi2"].mean() == pytest.approx(1, abs=0.03)
+        assert abs(found[name, degree]["misfit"].median()) < 0.6
+    assert max(spread(found["warped", 0], truth)) > 1.3
+    for name in LABELS:
+        ratio = found["straight", degree][f"sd_{name}"] / found["straight", 0][f"sd_{name}"]
+        assert ratio.median() > 1
+
+
 def test_labels_go_as_far_as_the_library_does(library):
     """Beyond what the pipeline draws stars from: a hotter library serves hotter stars."""
     axes = {**library.axes, "T_eff": library.axes["T_eff"] + 1500.0}

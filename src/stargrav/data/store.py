@@ -269,6 +269,20 @@ def read_measured(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return wave, flux, error
 
 
+def read_redshifts(path: Path, count: int) -> np.ndarray:
+    """Redshifts (count,) of a pfsspec file's spectra; 0 where its table does not tell them.
+
+    Raises:
+        InputError: the table cannot be read, or has other rows than there are spectra.
+    """
+    with _open(path) as file:
+        stars = _table(file, path, count) if STARS in file else pd.DataFrame()
+    if "redshift" not in stars:
+        return np.zeros(count)
+    validate.finite(stars[["redshift"]].to_numpy(dtype=float), path, f"{STARS}/redshift")
+    return stars["redshift"].to_numpy(dtype=float)
+
+
 def import_spectra(path: Path, out: Path) -> None:
     """Rewrite a pfsspec data set from elsewhere, in a stream, as one that is memory-mapped.
 
@@ -332,15 +346,20 @@ def _checked(
 def _stars(file: h5py.File, path: Path, count: int) -> pd.DataFrame:
     if STARS not in file:
         raise InputError(path, STARS, "no such data set", "a pandas table of the labels")
-    try:
-        stars = read_frame(file[STARS])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(path, STARS, first_line(error), "a pandas table") from error
+    stars = _table(file, path, count)
     for label in LABELS:
         if label not in stars:
             found = ", ".join(map(str, stars.columns))
             raise InputError(path, f"{STARS}/{label}", f"columns {found}", f"a column {label}")
         validate.finite(stars[[label]].to_numpy(dtype=float), path, f"{STARS}/{label}")
+    return stars
+
+
+def _table(file: h5py.File, path: Path, count: int) -> pd.DataFrame:
+    try:
+        stars = read_frame(file[STARS])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(path, STARS, first_line(error), "a pandas table") from error
     if len(stars) != count:
         raise InputError(path, STARS, f"{len(stars)} rows", f"{count}, one for every spectrum")
     return stars

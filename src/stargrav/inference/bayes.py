@@ -31,6 +31,7 @@ POINTS = 2**16
 LEAST_ESS = 200  # below it a star's label vectors are refined
 _PORTION = 8192  # label vectors whose chi^2 is computed at a time
 _STARS = 256  # refined together
+MOVING = 16  # of those with components of their own, which are held for as many
 _FIRST = 8  # share of the points that shows whether all of them can carry enough weight
 
 
@@ -96,6 +97,8 @@ class Integrator:
         truth: Tensor | None = None,
         progress: Callable[[int], object] | None = None,
         near: Tensor | None = None,
+        vectors: Callable[[slice], Tensor] | None = None,
+        added: Callable[[slice], Tensor | None] | None = None,
     ) -> Posterior:
         """Posteriors of stars.
 
@@ -106,23 +109,35 @@ class Integrator:
             truth: (n, 5) true labels, for their ranks.
             progress: told the number of stars that are done.
             near: (n, 1 + k) see `Likelihood`.
+            vectors: of the stars in some rows, see `Likelihood`. Medians stay the emulator's, so
+                that the level must be free.
+            added: to the stars in some rows, see `Likelihood`.
         """
         moments = torch.zeros(len(flux), 3, len(LABELS), dtype=torch.float64)
         ess, refined = np.zeros(len(flux)), np.zeros(len(flux), dtype=bool)
         drawn = torch.zeros(len(flux), self.draws, len(LABELS))
 
+        together = _STARS if vectors is None else MOVING
+
         def integrate(start: int) -> int:
-            rows = slice(start, min(start + _STARS, len(flux)))
+            rows = slice(start, min(start + together, len(flux)))
             generator = torch.Generator(flux.device).manual_seed(self.seed + start)
-            about = None if near is None else near[rows]
-            likelihood = Likelihood(self.emulator, flux[rows], sigma[rows], self.free_level, about)
+            likelihood = Likelihood(
+                self.emulator,
+                flux[rows],
+                sigma[rows],
+                self.free_level,
+                None if near is None else near[rows],
+                None if vectors is None else vectors(rows),
+                None if added is None else added(rows),
+            )
             known = None if truth is None else truth[rows]
             out = moments[rows], ess[rows], refined[rows], drawn[rows]
             self._integrate(likelihood, known, *out, generator)
             return rows.stop - rows.start
 
         with _workers(flux.device) as pool:
-            for count in pool.map(integrate, range(0, len(flux), _STARS)):
+            for count in pool.map(integrate, range(0, len(flux), together)):
                 if progress is not None:
                     progress(count)
         mean, sd, rank = moments.numpy().transpose(1, 0, 2)

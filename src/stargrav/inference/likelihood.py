@@ -14,6 +14,9 @@ With a flat prior on a, which is small wherever the likelihood is not, integrati
 out the direction of s = L' v, the best fit itself, or that of a spectrum near it:
 
     chi^2(theta) = chi^2_min + |Q' L' (u - v)|^2,    Q the complement of s, (1 + k) x k.
+
+What else adds to a spectrum with an amplitude that nothing is known of, such as the derivative by
+a velocity that was measured from the spectrum itself, is projected out of B and y alike.
 """
 
 from __future__ import annotations
@@ -34,6 +37,9 @@ class Likelihood:
         free_level: whether the flux is known up to a factor near one, over which is integrated.
         near: (s, 1 + k) u of spectra near the stars', whose direction is that of the level; the
             best fits themselves if None, which does where pixels are many and good.
+        vectors: (s, 1 + k, p) mean and components as each star shows them; the emulator's if None.
+        added: (s, m, p) what may have been added to each star, with amplitudes that are integrated
+            over.
 
     Attributes:
         root: (s, 1 + k, 1 + k) Cholesky factor L of G; (s, 1 + k, k) L Q where the level is free.
@@ -47,15 +53,21 @@ class Likelihood:
         sigma: Tensor,
         free_level: bool = False,
         near: Tensor | None = None,
+        vectors: Tensor | None = None,
+        added: Tensor | None = None,
     ) -> None:
         basis = emulator.vectors
-        scaled = [basis / each for each in sigma]
+        shown = [basis] * len(sigma) if vectors is None else vectors
+        scaled = [each / s for each, s in zip(shown, sigma, strict=True)]
+        if added is not None:
+            parts = zip(scaled, added / sigma[:, None], strict=True)
+            scaled = [without(each, more) for each, more in parts]
         gram = torch.stack([each @ each.T for each in scaled]).double()
         self.root = torch.linalg.cholesky(gram)
         start = torch.zeros(len(flux), len(basis), dtype=torch.float64, device=flux.device)
         start[:, 0] = 1.0
         for _ in range(2):  # the second time from small residuals: rounding is gone
-            rest = (flux.double() - start @ basis.double()) / sigma
+            rest = (flux.double() - modelled(start, basis if vectors is None else vectors)) / sigma
             slope = torch.stack([a.double() @ r for a, r in zip(scaled, rest, strict=True)])
             start = start + torch.cholesky_solve(slope[:, :, None], self.root)[:, :, 0]
         self.best = start
@@ -73,6 +85,20 @@ class Likelihood:
         found = object.__new__(Likelihood)
         found.root, found.best = self.root[rows], self.best[rows]
         return found
+
+
+def modelled(weights: Tensor, vectors: Tensor) -> Tensor:
+    """Spectra (s, p) of weights (s, 1 + k) of vectors (1 + k, p), or each star's (s, 1 + k, p)."""
+    vectors = vectors.to(weights.dtype)
+    if vectors.dim() == 2:
+        return weights @ vectors
+    return torch.stack([u @ each for u, each in zip(weights, vectors, strict=True)])
+
+
+def without(rows: Tensor, directions: Tensor) -> Tensor:
+    """Rows (n, p) less what they have in common with directions (m, p)."""
+    unit = torch.linalg.qr(directions.T.double()).Q.to(rows.dtype)
+    return rows - (rows @ unit) @ unit.T
 
 
 def complement(vectors: Tensor) -> Tensor:

@@ -10,11 +10,17 @@ freedom: far above one, no mixture of the library's spectra describes it, or its
 small. And the misfit: by how much chi^2 of the labels that are reported exceeds that of the linear
 fit, less what its further parameters explain of noise, in standard deviations of that. It is large
 where a mixture can follow what no star of the library does: a wrong velocity, a bent continuum.
+
+A star that moves is compared with the library as seen at its velocity. Where this was measured
+from the spectrum itself (`inference.velocity`), the posterior integrates over it as well, to first
+order about the measured one. So it does, where it is asked to, over a smooth factor by which the
+flux may be off: a polynomial of the pixels, whose degree says how far a calibration is trusted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -22,10 +28,12 @@ import torch
 from torch import Tensor
 
 from stargrav.errors import InputError
-from stargrav.inference.bayes import LEAST_ESS, POINTS, Integrator, Posterior
+from stargrav.inference.bayes import LEAST_ESS, MOVING, POINTS, Integrator, Posterior
 from stargrav.inference.emulator import Emulator
-from stargrav.inference.likelihood import Likelihood
+from stargrav.inference.likelihood import Likelihood, modelled, without
+from stargrav.inference.velocity import Motion, measured_velocities
 from stargrav.labels import LABELS
+from stargrav.observation.doppler import Doppler
 from stargrav.observation.simulate import median
 from stargrav.physics.grid import Library
 
@@ -35,6 +43,7 @@ _BAD = 100.0  # times that error, from where a pixel does not count
 _SEEN = 1e-3  # least SNR of the pixel that has most
 _HELD = 0.9  # share of good pixels from where a linear fit tells the level
 _FAR = 0.01  # relative change of the level after which the posterior is found anew, near there
+_SPREAD = 4096  # spectra that show how those of the library differ
 _EDGE = 1.5  # standard deviations of a mean from an edge: half a normal distribution has 1.32,
 # one that is flat from edge to edge 1.73
 
@@ -48,6 +57,8 @@ def predict(
     seed: int = 42,
     device: torch.device | str = "cpu",
     progress: Callable[[int], object] | None = None,
+    motion: Motion | Doppler | None = None,
+    continuum: int = 0,
 ) -> pd.DataFrame:
     """Posterior means and standard deviations of all labels.
 
@@ -61,12 +72,15 @@ def predict(
         seed: of the label vectors.
         device: where it computes.
         progress: told the number of spectra that are done.
+        motion: velocities of the n stars, or what they are measured with; at rest if None.
+        continuum: degree of a polynomial that the flux may be off by, over which is integrated.
 
     Returns:
-        one row per spectrum: each label and its standard deviation `sd_<label>` (K, dex), chi2 per
-        degree of freedom and the misfit of the labels (see above), the effective sample size
-        `ess`, and in `edges` the labels whose posterior leans on an edge of the library, beyond
-        which the star may lie. NaN where too few pixels are good.
+        one row per spectrum: each label and its standard deviation `sd_<label>` (K, dex), the
+        velocity of stars that move and `sd_velocity` (km/s), chi2 per degree of freedom and the
+        misfit of the labels (see above), the effective sample size `ess`, and in `edges` the
+        labels whose posterior leans on an edge of the library, beyond which the star may lie. NaN
+        where too few pixels are good.
 
     Raises:
         InputError: no spectrum has enough good pixels.
@@ -74,48 +88,160 @@ def predict(
     emulator = Emulator(library, device, whole=True)
     measured = [torch.as_tensor(np.array(each), device=device) for each in (flux, error)]
     y, sigma = (each.to(emulator.vectors.dtype) for each in measured)
+    if isinstance(motion, Motion):
+        sigma = motion.sigma(sigma)
     good = sigma < _BAD * sigma.quantile(_BEST, dim=1, keepdim=True)
     told = (y.abs() / sigma).amax(dim=1) > _SEEN  # a dead fibre may have a huge error throughout
     fewest = 2 * len(emulator.vectors)
     rows = torch.nonzero(told & (good.sum(dim=1) >= fewest))[:, 0]
     if not len(rows):
         raise InputError("spectra", "good pixels", "too few in all", f"{fewest} or more in one")
-    table = _found(emulator, y[rows], sigma[rows], good[rows], (points, seed, least_ess), progress)
+    y, sigma, good = y[rows], sigma[rows], good[rows]
+    if isinstance(motion, Motion):
+        motion = motion.of(rows)
+    elif motion is not None:
+        motion = _motion(emulator, y, sigma, motion, progress)
+        sigma = motion.sigma(sigma)
+        good = good & (sigma < _BAD * sigma.quantile(_BEST, dim=1, keepdim=True))
+    spectra = _Measured(y, sigma, good, motion, _polynomials(continuum, emulator.vectors))
+    table = _found(emulator, spectra, (points, seed, least_ess), progress)
     if progress is not None:
-        progress(len(y) - len(rows))
-    return table.set_axis(rows.tolist()).reindex(range(len(y)))
+        progress(len(flux) - len(rows))
+    return table.set_axis(rows.tolist()).reindex(range(len(flux)))
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Spectra of which enough pixels are good.
+
+    Attributes:
+        flux, sigma, good: (n, p).
+        motion: of the stars; None at rest.
+        smooth: (m, p) what the shape of their flux may be off by, m may be 0.
+    """
+
+    flux: Tensor
+    sigma: Tensor
+    good: Tensor
+    motion: Motion | None
+    smooth: Tensor
+
+    def of(self, rows: slice | Tensor) -> _Measured:
+        """Some of them."""
+        motion = None if self.motion is None else self.motion.of(rows)
+        parts = (each[rows] for each in (self.flux, self.sigma, self.good))
+        return _Measured(*parts, motion, self.smooth)
+
+    def portions(self) -> Iterator[_Measured]:
+        """So many at a time that their components can be held."""
+        together = _STARS if self.motion is None else MOVING
+        for start in range(0, len(self.flux), together):
+            yield self.of(slice(start, start + together))
+
+    def vectors(self, emulator: Emulator) -> Tensor:
+        """Mean and components of the library, (1 + k, p), or (n, 1 + k, p) at the velocities."""
+        if self.motion is None:
+            return emulator.vectors
+        return self.motion.vectors().to(emulator.vectors)
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether anything but noise may have been added to the spectra."""
+        measured = self.motion is not None and self.motion.sd is not None
+        return measured or len(self.smooth) > 0
+
+    def added(self, emulator: Emulator, weights: Tensor | None) -> Tensor | None:
+        """What may have been added (n, m, p), by spectra near: the library's mean if None."""
+        if not self.uncertain:
+            return None
+        vectors = self.vectors(emulator)
+        if weights is None:
+            model = (vectors[..., 0, :] / median(emulator.vectors[:1])).expand_as(self.flux)
+        else:
+            model = modelled(weights, vectors).to(self.flux)
+        found = model[:, None] * self.smooth
+        if weights is not None and self.motion is not None and self.motion.sd is not None:
+            found = torch.cat([found, self.motion.slopes(weights)[:, None].to(found)], dim=1)
+        return found if found.shape[1] else None
+
+
+def _polynomials(degree: int, like: Tensor) -> Tensor:
+    """Legendre polynomials (degree, p) from the first on, over the pixels."""
+    place = np.linspace(-1, 1, like.shape[1])
+    found = np.polynomial.legendre.legvander(place, degree).T[1:]
+    return torch.from_numpy(found.copy()).to(like)
+
+
+def _motion(
+    emulator: Emulator,
+    y: Tensor,
+    sigma: Tensor,
+    doppler: Doppler,
+    progress: Callable[[int], object] | None,
+) -> Motion:
+    """Velocities of spectra, measured from them."""
+    unit = torch.quasirandom.SobolEngine(len(emulator.free)).draw(_SPREAD)
+    weights = emulator.weights(emulator.labels(unit.to(y)))
+    level = _level(y, emulator.vectors[0] / median(emulator.vectors[:1]), sigma)[:, None]
+    return measured_velocities(y / level, sigma / level, doppler, weights, progress=progress)
 
 
 def _found(
     emulator: Emulator,
-    y: Tensor,
-    sigma: Tensor,
-    good: Tensor,
+    spectra: _Measured,
     how: tuple[int, int, float],
     progress: Callable[[int], object] | None,
 ) -> pd.DataFrame:
-    """The table of spectra of which enough pixels are good."""
+    """The table of the spectra."""
     integrator = Integrator(emulator, *how, free_level=True)
-    level, free_chi2 = _levels(emulator, y, sigma, good)
-    found = integrator(y / level[:, None], sigma / level[:, None], progress=progress)
-    best, chi2 = _of_labels(emulator, found.mean, y, sigma, good)
-    far = ((best / level - 1).abs() > _FAR) | (good.double().mean(dim=1) < _HELD)
-    far = torch.nonzero(far)[:, 0]
+    level, free_chi2 = _levels(emulator, spectra)
+    found = _posterior(integrator, spectra, level, None, progress)
+    best, chi2 = _of_labels(emulator, found.mean, spectra)
+    far = ((best / level - 1).abs() > _FAR) | (spectra.good.double().mean(dim=1) < _HELD)
+    far = torch.nonzero(far | spectra.uncertain)[:, 0]
     if len(far):
-        at = torch.as_tensor(found.mean[far.cpu().numpy()], dtype=y.dtype, device=y.device)
-        scale, near = best[far, None], emulator.weights(at)
-        again = integrator(y[far] / scale, sigma[far] / scale, near=near)
+        at = torch.as_tensor(found.mean[far.cpu().numpy()]).to(spectra.flux)
+        again = _posterior(integrator, spectra.of(far), best[far], emulator.weights(at), None)
         for name in ("mean", "sd", "ess"):
             getattr(found, name)[far.cpu().numpy()] = getattr(again, name)
-        _, chi2[far] = _of_labels(emulator, again.mean, y[far], sigma[far], good[far])
+        _, chi2[far] = _of_labels(emulator, again.mean, spectra.of(far))
     columns = {}
     for i, name in enumerate(LABELS):
         columns |= {name: found.mean[:, i], f"sd_{name}": found.sd[:, i]}
-    freedom = good.sum(dim=1) - len(emulator.vectors)
+    motion = spectra.motion
+    if motion is not None:
+        sd = np.zeros(len(level)) if motion.sd is None else motion.sd
+        columns |= {"velocity": motion.velocity, "sd_velocity": sd}
+    freedom = spectra.good.sum(dim=1) - len(emulator.vectors) - len(spectra.smooth)
     more = len(emulator.vectors) - len(emulator.free) - 1  # parameters of the linear fit
     misfit = (chi2 - free_chi2 - more) / np.sqrt(2 * max(more, 1))
     columns |= {"chi2": (free_chi2 / freedom).cpu().numpy(), "misfit": misfit.cpu().numpy()}
     return pd.DataFrame({**columns, "ess": found.ess, "edges": _edges(emulator, found)})
+
+
+def _posterior(
+    integrator: Integrator,
+    spectra: _Measured,
+    level: Tensor,
+    near: Tensor | None,
+    progress: Callable[[int], object] | None,
+) -> Posterior:
+    """Posteriors of spectra whose levels are known nearly, as are their weights, if any."""
+    emulator, scale = integrator.emulator, level[:, None]
+
+    def added(rows: slice) -> Tensor | None:
+        return spectra.of(rows).added(emulator, None if near is None else near[rows])
+
+    return integrator(
+        spectra.flux / scale,
+        spectra.sigma / scale,
+        progress=progress,
+        near=near,
+        vectors=None
+        if spectra.motion is None
+        else lambda rows: spectra.of(rows).vectors(emulator),
+        added=added if spectra.uncertain else None,
+    )
 
 
 def _edges(emulator: Emulator, found: Posterior) -> list[str]:
@@ -126,39 +252,53 @@ def _edges(emulator: Emulator, found: Posterior) -> list[str]:
     return [" ".join(names[row]) for row in near[:, emulator.free]]
 
 
-def _levels(
-    emulator: Emulator, flux: Tensor, sigma: Tensor, good: Tensor
-) -> tuple[Tensor, Tensor]:
+def _levels(emulator: Emulator, spectra: _Measured) -> tuple[Tensor, Tensor]:
     """Median of the best linear fit, and its chi^2 over good pixels, (n,) each.
 
     Where many pixels are bad nothing holds that fit there: the level over the library's mean
     spectrum is near enough to begin with.
     """
     found = []
-    mean = emulator.vectors[0] / median(emulator.vectors[:1])
-    for y, s, kept in zip(*(x.split(_STARS) for x in (flux, sigma, good)), strict=True):
-        scale = _level(y, mean, s)[:, None]  # so that sums are of numbers near one
-        fit = Likelihood(emulator, y / scale, s / scale).best.to(y.dtype) @ emulator.vectors
-        chi2 = (((y / scale - fit) / (s / scale)).square() * kept).double().sum(dim=1)
-        held = kept.double().mean(dim=1) > _HELD
+    middle = median(emulator.vectors[:1])
+    for part in spectra.portions():
+        vectors, added = part.vectors(emulator), part.added(emulator, None)
+        scale = _level(part.flux, vectors[..., 0, :] / middle, part.sigma)[:, None]
+        y, s = part.flux / scale, part.sigma / scale  # so that sums are of numbers near one
+        shown = None if part.motion is None else vectors
+        best = Likelihood(emulator, y, s, vectors=shown, added=added).best.to(y.dtype)
+        fit = modelled(best, vectors)
+        chi2 = (_least((y - fit) / s, added, s).square() * part.good).double().sum(dim=1)
+        held = part.good.double().mean(dim=1) > _HELD
         found.append((scale[:, 0] * torch.where(held, median(fit), 1.0), chi2))
     level, chi2 = (torch.cat(part) for part in zip(*found, strict=True))
     return level, chi2
 
 
 def _of_labels(
-    emulator: Emulator, labels: np.ndarray, flux: Tensor, sigma: Tensor, good: Tensor
+    emulator: Emulator, labels: np.ndarray, spectra: _Measured
 ) -> tuple[Tensor, Tensor]:
     """Level that suits spectra of labels (n, 5) best, and chi^2 over good pixels, (n,) each."""
     found = []
-    at = torch.as_tensor(labels, device=flux.device, dtype=flux.dtype)
-    for theta, y, s, kept in zip(*(x.split(_STARS) for x in (at, flux, sigma, good)), strict=True):
-        model = emulator.weights(theta) @ emulator.vectors
-        level = _level(y, model, s)
-        residual = (y - level[:, None] * model) / s
-        found.append((level, (residual.square() * kept).double().sum(dim=1)))
+    at = torch.as_tensor(labels).to(spectra.flux)
+    for part in spectra.portions():
+        weights = emulator.weights(at[: len(part.flux)])
+        at = at[len(part.flux) :]
+        model, added = modelled(weights, part.vectors(emulator)), part.added(emulator, weights)
+        # the level is that of what is left of the model beside what may have been added
+        apart = [_least(each / part.sigma, added, part.sigma) for each in (part.flux, model)]
+        level = (apart[0] * apart[1]).sum(dim=1) / apart[1].square().sum(dim=1)
+        residual = apart[0] - level[:, None] * apart[1]
+        found.append((level, (residual.square() * part.good).double().sum(dim=1)))
     level, chi2 = (torch.cat(part) for part in zip(*found, strict=True))
     return level, chi2
+
+
+def _least(whitened: Tensor, added: Tensor | None, sigma: Tensor) -> Tensor:
+    """Whitened spectra (n, p) less the best of what may have been added, (n, m, p) unwhitened."""
+    if added is None:
+        return whitened
+    parts = zip(whitened, added / sigma[:, None], strict=True)
+    return torch.stack([without(each[None], more)[0] for each, more in parts])
 
 
 def _level(flux: Tensor, model: Tensor, sigma: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ is added where the spectra are used (`noise.observe`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from stargrav.errors import InputError
 from stargrav.labels import LABELS, RANGES
+from stargrav.observation.doppler import Doppler, radial_velocity, stretch
 from stargrav.observation.instrument import PFS_MR, Instrument
 from stargrav.observation.noise import ERRORS, Conditions, NoiseModel, fixed_noise, observe
 from stargrav.observation.transforms import broaden, resample
@@ -51,6 +53,7 @@ class Simulator:
         if error not in ERRORS:
             raise InputError("simulate", "error", repr(error), " or ".join(ERRORS))
         wave = library.wave.cpu().numpy()
+        self._rest = library
         self.error = error
         self.instrument = instrument.cut(wave[0], wave[-1])
         if not len(self.instrument.wave):
@@ -68,6 +71,11 @@ class Simulator:
         resolution = min(library.resolution, instrument.resolution)
         self.library = library.transformed(seen_by, self.instrument.wave, resolution)
         self.noise = NoiseModel(self.instrument, library.mean.device)
+
+    @cached_property
+    def doppler(self) -> Doppler:
+        """The library as the instrument sees it from stars that move."""
+        return Doppler(self._rest, self.instrument)
 
     @property
     def wave(self) -> np.ndarray:
@@ -92,18 +100,23 @@ class Simulator:
 
         Args:
             stars: columns `LABELS`, mag, seeing [arcsec], zenith_angle and field_angle [degree],
-                and id for `observed` errors.
+                id for `observed` errors, and redshift where they are not at rest.
             seed: `observed` errors are those of the full noise `fixed_noise(seed, id)`.
 
         Returns:
             flux (n, pixels) divided by its median and error (n, pixels) in its unit, float32.
 
         Raises:
-            InputError: a label is outside the library.
+            InputError: a label is outside the library, or a star so fast that the library lacks
+                part of its light.
         """
         labels = np.stack([np.asarray(stars[name], dtype=np.float32) for name in LABELS], axis=1)
         with torch.no_grad():
-            flux = self.flux(torch.from_numpy(labels).to(self.library.mean.device))
+            labels = torch.from_numpy(labels).to(self.library.mean.device)
+            flux = self.flux(labels)
+            redshift = np.asarray(stars.get("redshift", np.zeros(len(labels))), dtype=float)
+            for row in np.flatnonzero(redshift):
+                flux[row] = self._moving(labels[row : row + 1], radial_velocity(redshift[row]))
             conditions = Conditions.of(stars)
             error = self.noise.error(flux, conditions)
             if self.error == "observed":
@@ -112,6 +125,15 @@ class Simulator:
                 photons = self.noise.photon_variance(flux, conditions)
                 _, error = observe(flux, error, 1.0, noise, photon_variance=photons)
         return flux, error
+
+    def _moving(self, labels: Tensor, velocity: float) -> Tensor:
+        """Noiseless spectrum (pixels,) of a star that moves, divided by its median."""
+        if not self.doppler.covered(velocity).all():
+            allowed = "a velocity at which the library has light for all pixels"
+            raise InputError("simulate", "velocity", f"{velocity:.0f} km/s", allowed)
+        mean, *components = self.doppler.vectors(velocity).to(labels)
+        flux = mean + self.library.coefficients_at(labels)[0] @ torch.stack(components)
+        return flux / median(flux[None])
 
 
 def median(flux: Tensor) -> Tensor:
@@ -161,6 +183,7 @@ def draw_stars(
     seeing: Range = SEEING,
     zenith_angle: Range = ZENITH_ANGLE,
     field_angle: Range = FIELD_ANGLE,
+    velocity: Range = 0.0,
 ) -> pd.DataFrame:
     """Stars with labels and conditions drawn uniformly and independently of each other.
 
@@ -173,9 +196,10 @@ def draw_stars(
         seeing: (low, high) or a value [arcsec].
         zenith_angle: (low, high) or a value [degree].
         field_angle: (low, high) or a value [degree].
+        velocity: (low, high) or a value [km/s, away from us].
 
     Returns:
-        n rows: id, the labels, redshift (0), mag, seeing, zenith_angle, field_angle. The first
+        n rows: id, the labels, redshift, mag, seeing, zenith_angle, field_angle. The first
         rows are the same for any n.
 
     Raises:
@@ -189,7 +213,7 @@ def draw_stars(
     ranges = RANGES if ranges is None else {name: _overlap(name, ranges) for name in LABELS}
     spans = {
         **ranges,
-        "redshift": 0.0,
+        "redshift": velocity,  # until all are drawn
         "mag": magnitude,
         "seeing": seeing,
         "zenith_angle": zenith_angle,
@@ -202,6 +226,7 @@ def draw_stars(
         if not low <= high:
             raise InputError("simulate", name, f"{low} to {high}", "low <= high")
         columns[name] = low + (high - low) * uniform[:, number]
+    columns["redshift"] = stretch(columns["redshift"]) - 1
     return pd.DataFrame(columns)
 
 
