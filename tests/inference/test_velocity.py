@@ -90,8 +90,10 @@ def test_known_velocities_give_what_stars_at_rest_give(simulator, stars):
     assert spread[0] == pytest.approx(1, abs=0.25) and spread[1] > 1.5
     assert without["misfit"].median() > known["misfit"].median() + 2
     still = Motion(simulator.doppler, np.zeros(N))
+    at_rest, sigma = (each.numpy() for each in simulator(drawn.assign(redshift=0.0)))
+    noise = np.random.default_rng(1).standard_normal(sigma.shape, dtype=np.float32)
     pair = [
-        predict(flux, error, simulator.library, points=2**12, motion=motion)
+        predict(at_rest + sigma * noise, sigma, simulator.library, points=2**12, motion=motion)
         for motion in (None, still)
     ]
     assert pair[1]["velocity"].eq(0).all() and "velocity" not in pair[0]
