@@ -149,9 +149,10 @@ def test_a_table_of_other_stars_is_refused(stargrav, grid, tmp_path):
     table.iloc[:2].to_hdf(spectra, key="dataset/params")
     code, _, err = stargrav("predict", spectra, "--source", grid)
     assert code == 2 and "dataset/params" in err and "2 rows" in err
-    table.assign(redshift=np.nan).to_hdf(spectra, key="dataset/params")
-    code, _, err = stargrav("predict", spectra, "--source", grid)
-    assert code == 2 and "redshift" in err
+    for redshift in (np.nan, 3.0, -1.0):
+        table.assign(redshift=redshift).to_hdf(spectra, key="dataset/params")
+        code, _, err = stargrav("predict", spectra, "--source", grid)
+        assert code == 2 and "redshift" in err and "set.h5" in err
 
 
 def test_a_library_coarser_than_the_instrument_is_named(stargrav, grid, tmp_path):

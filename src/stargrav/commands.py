@@ -18,7 +18,12 @@ from stargrav.files import hash_tree, require_writable, whole_file
 from stargrav.stages import MODULES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from stargrav.experiments.spec import Experiment
+    from stargrav.inference.velocity import Motion
+    from stargrav.observation.doppler import Doppler
+    from stargrav.observation.simulate import Simulator
     from stargrav.physics.grid import Library
     from stargrav.settings import Settings
 
@@ -85,8 +90,6 @@ def predict(
 
     from stargrav.data import store, validate
     from stargrav.inference.predict import predict as posterior
-    from stargrav.inference.velocity import Motion
-    from stargrav.observation.doppler import radial_velocity
     from stargrav.observation.simulate import Simulator
     from stargrav.progress import Progress
 
@@ -97,25 +100,17 @@ def predict(
     measured = {path: store.read_measured(path) for path in files}
     for path, (wave, _, _) in measured.items():
         validate.same_wavelengths(wave, simulator.wave, path, store.WAVE)
+    counts = {path: len(flux) for path, (_, flux, _) in measured.items()}
+    motions = _motions(counts, simulator, velocity)
+    rounds = 2 if velocity == "fit" else 1
     tables = []
     for path, (_, flux, error) in measured.items():
         if add_noise:
             rng = np.random.default_rng([seed, len(tables), 0, 0, _ADDED])
             flux = flux + error * rng.standard_normal(flux.shape)
-        motion = simulator.doppler if velocity == "fit" else None
-        if velocity == "file" and any(redshift := store.read_redshifts(path, len(flux))):
-            motion = Motion(simulator.doppler, radial_velocity(redshift))
-        rounds = 2 if velocity == "fit" else 1
+        how = {"seed": seed, "motion": motions[path], "continuum": continuum}
         with Progress(total=rounds * len(flux), desc=path.name) as bar:
-            table = posterior(
-                flux,
-                error,
-                simulator.library,
-                seed=seed,
-                progress=bar.update,
-                motion=motion,
-                continuum=continuum,
-            )
+            table = posterior(flux, error, simulator.library, progress=bar.update, **how)
         alike = sum(other.name == path.name for other in measured)
         table.insert(0, "file", path.name if alike == 1 else str(path))
         table.insert(1, "row", np.arange(len(table)))
@@ -142,6 +137,33 @@ def predict(
     }.items():
         if count:
             print(f"{count} {what}")
+
+
+def _motions(
+    counts: Mapping[Path, int], simulator: Simulator, velocity: str
+) -> dict[Path, Motion | Doppler | None]:
+    """What is known of the velocities of files with so many spectra; None where all are at rest.
+
+    Raises:
+        InputError: a redshift is so large that the library has no light for it.
+    """
+    from stargrav.data import store
+    from stargrav.inference.velocity import Motion
+    from stargrav.observation.doppler import radial_velocity
+
+    if velocity == "fit":
+        return dict.fromkeys(counts, simulator.doppler)
+    redshifts = {path: store.read_redshifts(path, count) for path, count in counts.items()}
+    if not any(each.any() for each in redshifts.values()):
+        return dict.fromkeys(counts)
+    found = {}
+    for path, each in redshifts.items():
+        for row in np.flatnonzero(each):
+            if each[row] <= -1 or not simulator.doppler.covered(radial_velocity(each[row])).any():
+                where, allowed = f"redshift, row {row}", "one at which the library has light"
+                raise InputError(path, where, f"{each[row]:g}", allowed)
+        found[path] = Motion(simulator.doppler, radial_velocity(each))
+    return found
 
 
 def stage(name: str, overrides: dict[str, str]) -> None:

@@ -8,9 +8,10 @@ import torch
 
 from stargrav.constants import C_KM_S
 from stargrav.errors import InputError
-from stargrav.observation.doppler import Doppler, radial_velocity, stretch
+from stargrav.observation.doppler import Doppler, radial_velocity
 from stargrav.observation.instrument import PFS_MR
 from stargrav.observation.simulate import Simulator, draw_stars, median
+from stargrav.observation.transforms import stretch
 
 
 @pytest.fixture(scope="module")

@@ -97,16 +97,17 @@ def predict(
     if not len(rows):
         raise InputError("spectra", "good pixels", "too few in all", f"{fewest} or more in one")
     y, sigma, good = y[rows], sigma[rows], good[rows]
+    measuring = isinstance(motion, Doppler)
     if isinstance(motion, Motion):
         motion = motion.of(rows)
-    elif motion is not None:
+    elif measuring:
         motion = _motion(emulator, y, sigma, motion, progress)
         sigma = motion.sigma(sigma)
         good = good & (sigma < _BAD * sigma.quantile(_BEST, dim=1, keepdim=True))
     spectra = _Measured(y, sigma, good, motion, _polynomials(continuum, emulator.vectors))
     table = _found(emulator, spectra, (points, seed, least_ess), progress)
-    if progress is not None:
-        progress(len(flux) - len(rows))
+    if progress is not None:  # those that are left out, in the measuring of velocities as well
+        progress((len(flux) - len(rows)) * (2 if measuring else 1))
     return table.set_axis(rows.tolist()).reindex(range(len(flux)))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from stargrav.constants import C_KM_S
 from stargrav.errors import InputError
 from stargrav.observation.instrument import Instrument
-from stargrav.observation.transforms import broaden, pixel_edges
+from stargrav.observation.transforms import broaden, pixel_edges, stretch
 from stargrav.physics.grid import Library
 
 
@@ -62,12 +62,6 @@ class Doppler:
         found = np.diff(self._integral(rest), axis=0) / np.diff(rest)[:, None]
         nearest = np.clip(np.arange(len(self._edges) - 1), kept[0], kept[-1]) - kept[0]
         return torch.from_numpy(found[nearest].T.astype(np.float32))
-
-
-def stretch(velocity: np.ndarray | float) -> np.ndarray | float:
-    """Observed over emitted wavelength, 1 + z, at a radial velocity [km/s, away from us]."""
-    beta = np.asarray(velocity) / C_KM_S
-    return np.sqrt((1 + beta) / (1 - beta))
 
 
 def radial_velocity(redshift: np.ndarray | float) -> np.ndarray | float:

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from stargrav.errors import InputError
 from stargrav.labels import LABELS, RANGES
-from stargrav.observation.doppler import Doppler, radial_velocity, stretch
+from stargrav.observation.doppler import Doppler, radial_velocity
 from stargrav.observation.instrument import PFS_MR, Instrument
 from stargrav.observation.noise import ERRORS, Conditions, NoiseModel, fixed_noise, observe
-from stargrav.observation.transforms import broaden, resample
+from stargrav.observation.transforms import broaden, resample, stretch
 from stargrav.physics.grid import Library
 
 MAGNITUDES = {"mag215": (21.5, 21.5), "mag205_225": (20.5, 22.5)}

@@ -53,6 +53,12 @@ def _points(wave: np.ndarray, step: float) -> int:
     return int(np.ceil(np.log(wave[-1] / wave[0]) / step)) + 1
 
 
+def stretch(velocity: np.ndarray | float) -> np.ndarray | float:
+    """Observed over emitted wavelength, 1 + z, at a radial velocity [km/s, away from us]."""
+    beta = np.asarray(velocity) / C_KM_S
+    return np.sqrt((1 + beta) / (1 - beta))
+
+
 def shift(wave: np.ndarray, flux: np.ndarray, velocity: float) -> np.ndarray:
     """Spectra of stars moving away at `velocity`, on the same wavelengths.
 
@@ -64,8 +70,7 @@ def shift(wave: np.ndarray, flux: np.ndarray, velocity: float) -> np.ndarray:
     Returns:
         (..., p); the outermost values are repeated where the shift leaves the range.
     """
-    rest = wave * np.sqrt((1.0 - velocity / C_KM_S) / (1.0 + velocity / C_KM_S))
-    return resample(wave, flux, np.clip(rest, wave[0], wave[-1]))
+    return resample(wave, flux, np.clip(wave / stretch(velocity), wave[0], wave[-1]))
 
 
 def resample(
