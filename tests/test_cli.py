@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from stargrav import cli, commands, libraries
+from stargrav import cli, libraries
 from stargrav.data import room, store
 from stargrav.data.sources import open_source
 from stargrav.data.splits import draw_splits
@@ -53,17 +53,6 @@ def grid(tmp_path):
     path = tmp_path / "grid.h5"
     store.write_grid(path, wave, flux, labels, 5000.0)
     return path
-
-
-def test_a_source_in_the_current_folder_is_named_from_the_root(tmp_path, monkeypatch):
-    below = tmp_path / "below"
-    below.mkdir()
-    (below / "mine.h5").touch()
-    monkeypatch.chdir(below)
-    for given, seen in (("mine.h5", "below/mine.h5"), ("../below/mine.h5", "below/mine.h5")):
-        assert commands._seen_from(tmp_path, {"source": given}) == {"source": seen}
-    for others in ({}, {"source": "data/library.h5"}, {"source": str(below / "mine.h5")}):
-        assert commands._seen_from(tmp_path, others) == others
 
 
 def test_simulate_writes_what_pandas_reads(stargrav, grid, tmp_path):

@@ -111,6 +111,23 @@ def test_a_source_is_named_as_it_is_typed(params, name):
     assert settings.load(params(), {"source": name}).source == name
 
 
+def test_a_source_in_the_current_folder_is_named_from_where_the_settings_lie(
+    params, tmp_path, monkeypatch
+):
+    path, below = params(), tmp_path / "below"
+    below.mkdir()
+    (below / "mine.h5").touch()
+    monkeypatch.chdir(below)
+    absolute = str(below / "mine.h5")
+    for given, seen in (
+        ("mine.h5", "below/mine.h5"),
+        ("../below/mine.h5", "below/mine.h5"),
+        ("data/library.h5", "data/library.h5"),
+        (absolute, absolute),
+    ):
+        assert settings.load(path, {"source": given}).source == seen
+
+
 def test_mistake_in_an_unused_profile_is_told(params):
     path = params(profile="quick", profiles={"full": {"splits": {"train": -5}}})
     with pytest.raises(InputError, match=r"profiles\.full\.splits\.train"):

@@ -1,8 +1,8 @@
 """`stargrav` as forks of one process that has imported what its stages need.
 
 Dozens of stages are a process each, and at `quick` most of their time goes into imports. Called as
-a script, this passes its arguments, environment, folder and streams on to `serve`, and ends with the
-exit status that comes back.
+a script, this passes its arguments, environment, folder and streams on to `serve`, and ends with
+the exit status that comes back.
 """
 
 import json
@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 import traceback
+from pathlib import Path
 
 SOCKET = "STARGRAV_WARM_START"  # environment variable: where `serve` listens
 STREAMS = (0, 1, 2)
@@ -19,7 +20,7 @@ STREAMS = (0, 1, 2)
 
 def ask() -> int:
     """Have a fork do what this process was called for."""
-    call = {"argv": sys.argv[1:], "environment": dict(os.environ), "folder": os.getcwd()}
+    call = {"argv": sys.argv[1:], "environment": dict(os.environ), "folder": str(Path.cwd())}
     with socket.socket(socket.AF_UNIX) as connection:
         while connection.connect_ex(os.environ[SOCKET]):  # the server still imports
             time.sleep(0.1)

@@ -171,7 +171,7 @@ def stage(name: str, overrides: dict[str, str]) -> None:
     if name not in MODULES:
         raise InputError("command line", "stage", name, one_of(name, MODULES))
     root = pipeline.project_root()
-    chosen = settings.load(root / "params.yaml", _seen_from(root, overrides))
+    chosen = settings.load(root / "params.yaml", overrides)
     if ranks.follows():
         if ranks.meet(name):
             with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
@@ -206,8 +206,7 @@ def run(name: str, overrides: dict[str, str]) -> None:
         raise InputError("command line", "experiment", name, one_of(name, experiments))
     experiment = experiments[name]
     root = pipeline.project_root()
-    overrides = _seen_from(root, _sorted_out(experiment, overrides))
-    chosen = settings.load(root / "params.yaml", overrides)
+    chosen = settings.load(root / "params.yaml", _sorted_out(experiment, overrides))
     told = "command line" if overrides else "params.yaml"
     for other, values in chosen.experiments.items():
         if other not in experiments:
@@ -392,14 +391,6 @@ def _sorted_out(experiment: Experiment, overrides: dict[str, str]) -> dict[str, 
             allowed = [*experiment.parameters, *settings.Settings.model_fields]
             raise InputError("command line", key, value, one_of(key, allowed))
     return chosen
-
-
-def _seen_from(root: Path, overrides: dict[str, str]) -> dict[str, str]:
-    """Overrides whose source, if it lies in the current folder, is named from the root."""
-    source = overrides.get("source", "")
-    if not source or Path(source).is_absolute() or not Path(source).exists():
-        return overrides
-    return {**overrides, "source": os.path.relpath(source, root)}
 
 
 def _library(source: str) -> Library:

@@ -266,7 +266,8 @@ def load(path: Path, overrides: dict[str, str] | None = None) -> Settings:
     Args:
         path: params.yaml.
         overrides: dotted key -> text as given on the command line, e.g.
-            {"profile": "quick", "teacher.epochs": "3"}.
+            {"profile": "quick", "teacher.epochs": "3"}. A source is a name, not YAML: of what
+            lies in the current folder, else of what lies beside params.yaml.
 
     Raises:
         InputError: a missing or unknown key, a wrong type or a value out of range, in any profile.
@@ -288,7 +289,7 @@ def load(path: Path, overrides: dict[str, str] | None = None) -> Settings:
     profile = str(overrides.get("profile", raw["profile"]))
     merged = _of_profile(raw, profiles, profile)
     for key, text in overrides.items():
-        _set(merged, key, text)
+        _set(merged, key, _from(path.parent, text) if key == "source" else text)
     merged["profile"] = profile
     where = "command line" if overrides else path
     return _validate(where, merged)
@@ -370,6 +371,11 @@ def _merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merge(merged[key], value) if both else value
     return merged
+
+
+def _from(root: Path, source: str) -> str:
+    here = Path(source)
+    return source if here.is_absolute() or not here.exists() else os.path.relpath(here, root)
 
 
 def _set(tree: dict[str, Any], key: str, text: str) -> None:

@@ -34,7 +34,7 @@ def splits():
 
 @pytest.mark.parametrize("kind", ["prior", "conditional", "dncnn"])
 def test_a_network_is_stored_with_what_it_was_told(kind, splits, tmp_path):
-    sizes = {"channels": (8, 16), "heads": 2, "axes": 4, "dncnn": DNCNN}
+    sizes = {"channels": (8, 16), "heads": 2, "prediction": "epsilon", "dncnn": DNCNN}
     settings = chosen("diffusion", pixels=PIXELS, spectra=64, epochs=2, batch_size=32, **sizes)
     denoiser.write(tmp_path, kind, splits, settings, accelerator="cpu")
     network, facts = models.load(tmp_path), models.read_config(tmp_path)["facts"]
@@ -82,7 +82,8 @@ def test_pairs_of_visits_take_the_place_of_simulated_noise(splits, tmp_path):
     seen = models.load(tmp_path / "conditional").prior.centre.numpy()
     assert np.corrcoef(seen, np.interp(line, WAVE, CLEAN))[0, 1] > 0.95
     with pytest.raises(InputError, match="more than 64"):
-        denoiser.write(out, "dncnn", splits, chosen("diffusion", **how), accelerator="cpu")
+        many = chosen("diffusion", **{**how, "axes": 64})
+        denoiser.write(out, "dncnn", splits, many, accelerator="cpu")
 
 
 class Killed(Exception):
