@@ -1,22 +1,26 @@
 """params.yaml: precedence, and what is refused."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
+from chosen import PARAMS
 
 from stargrav import settings
 from stargrav.errors import InputError
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture
 def params(tmp_path):
+    """A params.yaml of the project's values with some replaced, and no profile but those given."""
+
     def write(**values):
+        whole = {**yaml.safe_load(PARAMS.read_text()), "profiles": {}, "experiments": {}}
+        for key, value in values.items():
+            within = isinstance(value, dict) and key not in ("profiles", "experiments")
+            whole[key] = {**whole.get(key, {}), **value} if within else value
         path = tmp_path / "params.yaml"
-        path.write_text(yaml.safe_dump(values))
+        path.write_text(yaml.safe_dump(whole))
         return path
 
     return write
@@ -81,9 +85,47 @@ def test_an_experiment_has_its_profiles_among_its_parameters(params):
 )
 def test_wrong_value_names_key_value_and_what_is_allowed(key, value, allowed):
     with pytest.raises(InputError, match=re.escape(allowed)) as caught:
-        settings.load(ROOT / "params.yaml", {key: value})
+        settings.load(PARAMS, {key: value})
     assert key.split(".")[0] in caught.value.field
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["seed", "profile", "vit", "teacher.depth", "latents.noise.draws"])
+def test_what_is_missing_is_told_and_not_made_up(params, key):
+    """A value that stood elsewhere could change without DVC seeing it."""
+    path = params()
+    values = yaml.safe_load(path.read_text())
+    *folders, leaf = key.split(".")
+    section = values
+    for folder in folders:
+        section = section[folder]
+    del section[leaf]
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(InputError, match="found nothing, expected a value") as caught:
+        settings.load(path)
+    assert caught.value.field == key
+
+
+@pytest.mark.parametrize("name", ["2024", "b #1.h5", "null", "a: b"])
+def test_a_source_is_named_as_it_is_typed(params, name):
+    assert settings.load(params(), {"source": name}).source == name
+
+
+def test_a_source_in_the_current_folder_is_named_from_where_the_settings_lie(
+    params, tmp_path, monkeypatch
+):
+    path, below = params(), tmp_path / "below"
+    below.mkdir()
+    (below / "mine.h5").touch()
+    monkeypatch.chdir(below)
+    absolute = str(below / "mine.h5")
+    for given, seen in (
+        ("mine.h5", "below/mine.h5"),
+        ("../below/mine.h5", "below/mine.h5"),
+        ("data/library.h5", "data/library.h5"),
+        (absolute, absolute),
+    ):
+        assert settings.load(path, {"source": given}).source == seen
 
 
 def test_mistake_in_an_unused_profile_is_told(params):
@@ -110,4 +152,4 @@ def test_broken_file_is_one_line(tmp_path, text):
 
 def test_every_profile_of_the_project_is_valid():
     for profile in settings.PROFILES:
-        assert settings.load(ROOT / "params.yaml", {"profile": profile}).profile == profile
+        assert settings.load(PARAMS, {"profile": profile}).profile == profile

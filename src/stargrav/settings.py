@@ -1,9 +1,9 @@
 """Settings: params.yaml -> typed, validated values, with one of three profiles applied.
 
 A value is looked up in this order: the command line (`-P key=value`, `--key value`), then
-`params.yaml: profiles.<profile>.<section>`, then `params.yaml: <section>`, then the default
-that stands here. Anything unknown, of a wrong type or out of range is refused with the key, the
-value found and what is allowed.
+`params.yaml: profiles.<profile>.<section>`, then `params.yaml: <section>`. No value stands here:
+DVC would not see it change. Anything missing, unknown, of a wrong type or out of range is refused
+with the key, the value found and what is allowed.
 """
 
 from __future__ import annotations
@@ -61,55 +61,44 @@ class Section(BaseModel):
 class Splits(Section):
     """How many stars are drawn for each split, and how bright they are."""
 
-    train: Positive = 32_000
-    valid: Positive = 1_000
-    test: Positive = 1_000
-    magnitude: Literal["mag215", "mag205_225"] = "mag215"
-
-
-class Survey(Splits):
-    """The stars of programme `logg_1m`, of many magnitudes."""
-
-    train: Positive = 1_000_000
-    test: Positive = 10_000
-    magnitude: Literal["mag215", "mag205_225"] = "mag205_225"
+    train: Positive
+    valid: Positive
+    test: Positive
+    magnitude: Literal["mag215", "mag205_225"]
 
 
 class Dataset(Section):
     """How the spectra of the splits are observed."""
 
-    error: Literal["noiseless", "observed"] = "noiseless"
+    error: Literal["noiseless", "observed"]
 
 
 class Teacher(Section):
     """The blind-spot denoiser and its training."""
 
-    channels: Annotated[int, Field(ge=2, le=256)] = 48
-    depth: Annotated[int, Field(ge=2, le=11)] = 9
-    kernel: Annotated[int, Field(ge=3, le=63)] = 25
-    stem: Annotated[int, Field(ge=1, le=256)] | None = None
-    hidden: tuple[Positive, ...] = (192, 96, 48)
-    loss: Literal["T1", "E1", "E2"] = "T1"
-    noise_level: NoiseLevel = 1.0
-    spectra: Positive = 32_000
-    epochs: Positive = 100
-    batch_size: Positive = 64
-    learning_rate: Rate = 5e-4
-    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
-    patience: Positive = 20
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    threads: Positive | None = None  # decides the last bit; as many as there are if None
+    channels: Annotated[int, Field(ge=2, le=256)]
+    depth: Annotated[int, Field(ge=2, le=11)]
+    kernel: Annotated[int, Field(ge=3, le=63)]
+    stem: Annotated[int, Field(ge=1, le=256)] | None
+    hidden: tuple[Positive, ...]
+    loss: Literal["T1", "E1", "E2"]
+    noise_level: NoiseLevel
+    spectra: Positive
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: Rate
+    schedule: Literal["plateau", "cosine", "constant"]
+    patience: Positive
+    precision: Literal["32-true", "bf16-mixed"]
+    threads: Positive | None  # decides the last bit; as many as there are if None
 
 
 class LatentSet(Section):
     """Which layers and poolings are read out, at which noise, with how many draws of train."""
 
-    readouts: list[tuple[Layer, str]] = [
-        ("enc_last", "global_mean"),
-        ("enc_pre_latent", "seg_mean_8"),
-    ]
-    noise_levels: tuple[NoiseLevel, ...] = (1.0,)
-    draws: Annotated[int, Field(ge=1, le=64)] = 1
+    readouts: list[tuple[Layer, str]]
+    noise_levels: tuple[NoiseLevel, ...]
+    draws: Annotated[int, Field(ge=1, le=64)]
 
     @model_validator(mode="after")
     def _poolings(self) -> LatentSet:
@@ -125,54 +114,54 @@ class LatentSet(Section):
 class Latents(Section):
     """The sets of latents, each a stage of the pipeline; dvc.yaml says of which teacher."""
 
-    base: LatentSet = LatentSet()
-    layers: LatentSet = LatentSet()
-    noise: LatentSet = LatentSet()
-    no_error: LatentSet = LatentSet()
-    observed: LatentSet = LatentSet()
+    base: LatentSet
+    layers: LatentSet
+    noise: LatentSet
+    no_error: LatentSet
+    observed: LatentSet
 
 
 class Students(Section):
     """The flux-only students of the teacher's latent and their training."""
 
-    widths: tuple[Positive, ...] = (1024, 1024, 512)
-    channels: tuple[Positive, ...] = (16, 32, 64, 128)
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    learning_rate: Rate = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    batch_size: Positive = 256
-    epochs: Positive = 100
-    schedule: Literal["plateau", "cosine", "constant"] = "plateau"
-    patience: Positive = 10
+    widths: tuple[Positive, ...]
+    channels: tuple[Positive, ...]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    learning_rate: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+    batch_size: Positive
+    epochs: Positive
+    schedule: Literal["plateau", "cosine", "constant"]
+    patience: Positive
 
 
 class Limits(Section):
     """What the flux of the test stars can tell at most: noise levels, and the integral's size."""
 
-    noise_levels: tuple[Annotated[float, Field(gt=0, le=2)], ...] = (0.1, 0.5, 1.0, 1.5)
-    points: Annotated[int, Field(ge=2**8, le=2**20)] = 2**16
-    least_ess: Annotated[float, Field(ge=10)] = 200.0
-    neighbours: Annotated[int, Field(ge=12)] = 64
+    noise_levels: tuple[Annotated[float, Field(gt=0, le=2)], ...]
+    points: Annotated[int, Field(ge=2**8, le=2**20)]
+    least_ess: Annotated[float, Field(ge=10)]
+    neighbours: Annotated[int, Field(ge=12)]
 
 
 class Vit(Section):
     """The transformer of programme `logg_1m`, its training, and how many stars it is shown."""
 
-    patch: Annotated[int, Field(ge=2, le=512)] = 16
-    width: Annotated[int, Field(ge=8, le=2048)] = 256
-    depth: Annotated[int, Field(ge=1, le=48)] = 6
-    heads: Annotated[int, Field(ge=1, le=32)] = 8
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    spectra: Positive = 1_000_000
-    epochs: Positive = 30
-    batch_size: Positive = 256
-    learning_rate: Rate = 3e-4
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    patience: Positive = 10
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    again: Annotated[int, Field(ge=0, le=20)] = 3  # trainings with other seeds
+    patch: Annotated[int, Field(ge=2, le=512)]
+    width: Annotated[int, Field(ge=8, le=2048)]
+    depth: Annotated[int, Field(ge=1, le=48)]
+    heads: Annotated[int, Field(ge=1, le=32)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    spectra: Positive
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: Rate
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    clip: Annotated[float, Field(gt=0)]
+    patience: Positive
+    precision: Literal["32-true", "bf16-mixed"]
+    again: Annotated[int, Field(ge=0, le=20)]  # trainings with other seeds
 
     @model_validator(mode="after")
     def _heads(self) -> Vit:
@@ -184,35 +173,35 @@ class Vit(Section):
 class Dncnn(Section):
     """Sizes of the baseline DnCNN."""
 
-    dilations: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=40)] = (1,) * 17
-    channels: Annotated[int, Field(ge=2, le=512)] = 64
-    kernel: Annotated[int, Field(ge=3, le=63)] = 3
-    finds: Literal["noise", "flux"] = "noise"
+    dilations: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=40)]
+    channels: Annotated[int, Field(ge=2, le=512)]
+    kernel: Annotated[int, Field(ge=3, le=63)]
+    finds: Literal["noise", "flux"]
 
 
 class Diffusion(Section):
     """The networks of programme `diffusion`, their training, and the pixels that they see."""
 
-    pixels: Annotated[int, Field(ge=64)] | None = None  # the reddest; all of them if None
-    prediction: Literal["epsilon", "x", "v", "residual"] = "epsilon"
-    axes: Annotated[int, Field(ge=0, le=1024)] = 0
-    channels: tuple[Positive, ...] = (64, 128, 256, 512)
-    kernel: Annotated[int, Field(ge=3, le=63)] = 5
-    stride: Annotated[int, Field(ge=2, le=8)] = 2
-    heads: Annotated[int, Field(ge=0, le=32)] = 4
-    conditioning: Literal["channels", "cross_attention"] = "channels"
-    spectra: Positive = 100_000
-    epochs: Positive = 100
-    batch_size: Positive = 64
-    learning_rate: Rate = 2e-4
-    decay: Rate = 0.999
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    patience: Positive = 20
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    pairs: Annotated[str, AfterValidator(_folder)] | None = None  # of LAMOST visits
-    dncnn: Dncnn = Dncnn()
-    dncnn_learning_rate: Rate = 1e-3
+    pixels: Annotated[int, Field(ge=64)] | None  # the reddest; all of them if None
+    prediction: Literal["epsilon", "x", "v", "residual"]
+    axes: Annotated[int, Field(ge=0, le=1024)]
+    channels: tuple[Positive, ...]
+    kernel: Annotated[int, Field(ge=3, le=63)]
+    stride: Annotated[int, Field(ge=2, le=8)]
+    heads: Annotated[int, Field(ge=0, le=32)]
+    conditioning: Literal["channels", "cross_attention"]
+    spectra: Positive
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: Rate
+    decay: Rate
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    clip: Annotated[float, Field(gt=0)]
+    patience: Positive
+    precision: Literal["32-true", "bf16-mixed"]
+    pairs: Annotated[str, AfterValidator(_folder)] | None  # of LAMOST visits
+    dncnn: Dncnn
+    dncnn_learning_rate: Rate
 
     @model_validator(mode="after")
     def _sizes(self) -> Diffusion:
@@ -230,41 +219,41 @@ class Diffusion(Section):
 class Posteriors(Section):
     """Draws from posteriors of test stars, and the networks that they come from."""
 
-    stars: Positive = 1_000
-    sampled_stars: Positive = 1_000  # of those, as many as spectra are drawn for
-    draws: Annotated[int, Field(ge=4, le=10_000)] = 100
-    steps: Annotated[int, Field(ge=2, le=10_000)] = 20  # of the sampler of spectra
-    points: Annotated[int, Field(ge=2**8, le=2**20)] = 2**16  # of the exact integral
-    reader_noise: Annotated[float, Field(gt=0, le=1)] = 0.1
-    components: Positive = 64
-    transforms: Annotated[int, Field(ge=1, le=20)] = 3
-    widths: tuple[Positive, ...] = (128, 128)
-    bins: Annotated[int, Field(ge=2, le=64)] = 8
-    spectra: Positive = 100_000
-    epochs: Positive = 100
-    patience: Positive = 20
-    batch_size: Positive = 256
-    learning_rate: Rate = 1e-3
+    stars: Positive
+    sampled_stars: Positive  # of those, as many as spectra are drawn for
+    draws: Annotated[int, Field(ge=4, le=10_000)]
+    steps: Annotated[int, Field(ge=2, le=10_000)]  # of the sampler of spectra
+    points: Annotated[int, Field(ge=2**8, le=2**20)]  # of the exact integral
+    reader_noise: Annotated[float, Field(gt=0, le=1)]
+    components: Positive
+    transforms: Annotated[int, Field(ge=1, le=20)]
+    widths: tuple[Positive, ...]
+    bins: Annotated[int, Field(ge=2, le=64)]
+    spectra: Positive
+    epochs: Positive
+    patience: Positive
+    batch_size: Positive
+    learning_rate: Rate
 
 
 class Settings(Section):
     """All settings of one pipeline: what params.yaml and the command line resolve to."""
 
-    profile: Literal["quick", "laptop", "full"] = "laptop"
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
-    source: Annotated[str, Field(min_length=1)] = "data/library.h5"
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    splits: Splits = Splits()
-    dataset: Dataset = Dataset()
-    teacher: Teacher = Teacher()
-    latents: Latents = Latents()
-    students: Students = Students()
-    limits: Limits = Limits()
-    survey: Survey = Survey()
-    vit: Vit = Vit()
-    diffusion: Diffusion = Diffusion()
-    posteriors: Posteriors = Posteriors()
-    experiments: dict[str, dict[str, Any]] = {}
+    profile: Literal["quick", "laptop", "full"]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    source: Annotated[str, Field(min_length=1)]
+    accelerator: Literal["auto", "cpu", "gpu"]
+    splits: Splits
+    dataset: Dataset
+    teacher: Teacher
+    latents: Latents
+    students: Students
+    limits: Limits
+    survey: Splits  # the stars of programme `logg_1m`, of many magnitudes
+    vit: Vit
+    diffusion: Diffusion
+    posteriors: Posteriors
+    experiments: dict[str, dict[str, Any]]
 
     def pipeline(self) -> dict[str, Any]:
         """What the stages before the experiments depend on, as plain values."""
@@ -277,10 +266,11 @@ def load(path: Path, overrides: dict[str, str] | None = None) -> Settings:
     Args:
         path: params.yaml.
         overrides: dotted key -> text as given on the command line, e.g.
-            {"profile": "quick", "teacher.epochs": "3"}.
+            {"profile": "quick", "teacher.epochs": "3"}. A source is a name, not YAML: of what
+            lies in the current folder, else of what lies beside params.yaml.
 
     Raises:
-        InputError: an unknown key, a wrong type or a value out of range, in any profile.
+        InputError: a missing or unknown key, a wrong type or a value out of range, in any profile.
     """
     overrides = overrides or {}
     raw = _read(path)
@@ -296,10 +286,10 @@ def load(path: Path, overrides: dict[str, str] | None = None) -> Settings:
                 raise InputError(path, f"profiles.{name}.{section}", found, allowed)
     for name in PROFILES:  # a mistake in a profile is told before it is used
         _validate(path, _of_profile(raw, profiles, name), name, profiles.get(name))
-    profile = str(overrides.get("profile", raw.get("profile", "laptop")))
+    profile = str(overrides.get("profile", raw["profile"]))
     merged = _of_profile(raw, profiles, profile)
     for key, text in overrides.items():
-        _set(merged, key, text)
+        _set(merged, key, _from(path.parent, text) if key == "source" else text)
     merged["profile"] = profile
     where = "command line" if overrides else path
     return _validate(where, merged)
@@ -383,6 +373,11 @@ def _merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _from(root: Path, source: str) -> str:
+    here = Path(source)
+    return source if here.is_absolute() or not here.exists() else os.path.relpath(here, root)
+
+
 def _set(tree: dict[str, Any], key: str, text: str) -> None:
     *folders, leaf = key.split(".")
     for folder in folders:
@@ -392,7 +387,8 @@ def _set(tree: dict[str, Any], key: str, text: str) -> None:
         tree[folder] = branch
         tree = branch
     try:
-        tree[leaf] = yaml.safe_load(text) if isinstance(text, str) else text
+        as_typed = key == "source" or not isinstance(text, str)  # a name may look like a number
+        tree[leaf] = text if as_typed else yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError("command line", key, text, "a YAML value") from error
 
@@ -417,6 +413,8 @@ def _validate(
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         prefix = f"profiles.{profile}." if _holds(own, first["loc"]) else ""
+        if first["type"] == "missing":
+            raise InputError(where, key, "nothing", "a value: params.yaml has all") from None
         if first["type"] == "extra_forbidden":
             section = Settings.model_fields
             for part in first["loc"][:-1]:

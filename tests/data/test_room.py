@@ -5,8 +5,8 @@ from collections import namedtuple
 
 import psutil
 import pytest
+from chosen import whole
 
-from stargrav import settings
 from stargrav.data import room
 from stargrav.data.room import GIB, require_disk, require_memory
 from stargrav.errors import InputError
@@ -36,7 +36,7 @@ def test_disk_is_that_of_a_folder_to_be_made(small, tmp_path):
 
 
 def test_a_data_set_that_does_not_fit_is_not_begun(small, foreign, tmp_path, monkeypatch):
-    chosen = settings.Settings(splits={"train": 24, "valid": 3, "test": 3})
+    chosen = whole(splits={"train": 24, "valid": 3, "test": 3})
     folders = {name: tmp_path / name for name in ("splits", "dataset")}
     work = Work("dataset", chosen, foreign(rows=30), folders, tmp_path / "scratch")
     for folder in folders.values():

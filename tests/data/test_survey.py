@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from chosen import whole
 
 from stargrav.data import protocol, store
 from stargrav.data.splits import index_splits
 from stargrav.inference import limits
 from stargrav.labels import LABELS
-from stargrav.settings import Settings
 from stargrav.stages import Work, dataset, survey
 
 ROWS, SIZES = 400, {"train": 300, "valid": 20, "test": 30}
@@ -19,7 +19,7 @@ def build(foreign, tmp_path):
 
     def build(change=None):
         path = foreign(change, ROWS)
-        chosen = Settings(survey=SIZES, splits={"train": 7}, limits={"neighbours": 24})
+        chosen = whole(survey=SIZES, splits={"train": 7}, limits={"neighbours": 24})
         folders = {}
         for name in ("survey", "survey_limits"):
             out = tmp_path / name

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from chosen import chosen
 from small_inputs import ALL_READOUTS, INSTRUMENT, READOUTS, SIZES, library, spectra
 
 from stargrav import models
@@ -13,7 +14,6 @@ from stargrav.data import protocol, store
 from stargrav.experiments.inputs import Inputs
 from stargrav.inference.latents import extract_latents
 from stargrav.observation.noise import NoiseModel
-from stargrav.settings import Diffusion, Dncnn, Limits, Posteriors, Students, Vit
 from stargrav.stages import denoiser, limits, posteriors, students, vit
 
 
@@ -58,11 +58,12 @@ def inputs(tmp_path_factory):
             extract_latents(of, network, readouts, to, level, draws, hashes=facts)
     folders["limits"] = root / "limits"
     folders["limits"].mkdir()
-    chosen = Limits(noise_levels=(1.0,), points=2**12, least_ess=20, neighbours=32)
+    few = {"points": 2**12, "least_ess": 20, "neighbours": 32}
+    asked = chosen("limits", noise_levels=(1.0,), **few)
     noise = NoiseModel(INSTRUMENT)
-    limits.write(folders["limits"], splits["test"], splits["train"], library(), noise, chosen)
+    limits.write(folders["limits"], splits["test"], splits["train"], library(), noise, asked)
     folders["students"] = root / "students"
-    taught = Students(widths=(16, 8), channels=(4, 8), epochs=2)
+    taught = chosen("students", widths=(16, 8), channels=(4, 8), epochs=2)
     students.write(folders["students"], splits, folders["latents@base"] / "noise-1", taught)
     folders |= {name: root / name for name in ("survey", "survey_limits", "vit")}
     folders["survey"].mkdir()
@@ -72,18 +73,19 @@ def inputs(tmp_path_factory):
     shutil.copytree(folders["limits"], folders["survey_limits"])
     snr = {name: each.stars["snr"].to_numpy() for name, each in splits.items()}
     (folders["survey"] / protocol.FILE).write_text(json.dumps(protocol.written(snr)))
-    small = Vit(
-        patch=16, width=16, depth=1, heads=2, spectra=200, epochs=1, batch_size=64, again=2
-    )
+    few = {"spectra": 200, "epochs": 1, "batch_size": 64, "again": 2}
+    small = chosen("vit", patch=16, width=16, depth=1, heads=2, **few)
     vit.write(folders["vit"], splits, small)
     narrow = {"channels": (8, 16), "stride": 4, "heads": 2, "axes": 6, "prediction": "residual"}
-    baseline = Dncnn(dilations=(1, 1, 1), channels=4)
-    tiny = Diffusion(**narrow, spectra=200, epochs=1, batch_size=64, dncnn=baseline)
+    baseline = {"dilations": (1, 1, 1), "channels": 4}
+    few = {"spectra": 200, "epochs": 1, "batch_size": 64}
+    tiny = chosen("diffusion", **narrow, **few, dncnn=baseline)
     for kind in ("prior", "conditional", "dncnn"):
         folders[f"denoiser@{kind}"] = root / f"denoiser_{kind}"
         denoiser.write(folders[f"denoiser@{kind}"], kind, splits, tiny)
     few = {"stars": 40, "sampled_stars": 20, "draws": 12, "steps": 3, "points": 2**10}
-    some = Posteriors(**few, components=6, transforms=1, widths=(8,), spectra=200, epochs=2)
+    small = {"components": 6, "transforms": 1, "widths": (8,), "spectra": 200, "epochs": 2}
+    some = chosen("posteriors", **few, **small)
     for kind in ("exact", "amortized", "sampled"):
         folders[f"posteriors@{kind}"] = root / f"posteriors_{kind}"
         folders[f"posteriors@{kind}"].mkdir()

@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from chosen import chosen
 from small_library import made_up
 
 from stargrav.inference.emulator import Emulator
 from stargrav.inference.limits import MANIFEST, path, prior_variance, read_limits, read_magnitudes
 from stargrav.labels import LABELS
-from stargrav.settings import Limits
 from stargrav.spectrum import Spectra
 from stargrav.stages.limits import write
 
-CHOSEN = Limits(noise_levels=(1.0, 0.5), points=2**10, least_ess=100, neighbours=48)
+SIZES = {"points": 2**10, "least_ess": 100, "neighbours": 48}
+CHOSEN = chosen("limits", noise_levels=(1.0, 0.5), **SIZES)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from chosen import chosen
 from small_library import made_up
 
 from stargrav import models
@@ -11,14 +12,14 @@ from stargrav.errors import InputError
 from stargrav.inference import diffused
 from stargrav.inference.posteriors import read_draws
 from stargrav.labels import LABELS
-from stargrav.settings import Diffusion, Posteriors
 from stargrav.spectrum import Spectra
 from stargrav.stages import denoiser, posteriors
 from stargrav.training.plan import Plan
 from stargrav.training.reader import train_reader
 
 FEW = {"stars": 12, "sampled_stars": 40, "draws": 60, "steps": 3, "points": 2**10}
-CHOSEN = Posteriors(**FEW, components=4, transforms=1, widths=(8,), spectra=150, epochs=2)
+SIZES = {"components": 4, "transforms": 1, "widths": (8,), "spectra": 150, "epochs": 2}
+CHOSEN = chosen("posteriors", **FEW, **SIZES)
 ERROR = 0.02
 
 
@@ -80,7 +81,7 @@ def test_flow_is_drawn_from_within_the_labels_it_has_seen(splits, tmp_path):
 
 def test_an_interrupted_sampling_goes_on_from_what_is_kept(splits, tmp_path, monkeypatch):
     narrow = {"channels": (8, 16), "stride": 4, "heads": 2, "axes": 4, "prediction": "residual"}
-    tiny = Diffusion(**narrow, spectra=100, epochs=1, batch_size=32)
+    tiny = chosen("diffusion", **narrow, spectra=100, epochs=1, batch_size=32)
     denoiser.write(tmp_path / "conditional", "conditional", splits, tiny, accelerator="cpu")
     given = splits, tmp_path / "conditional", CHOSEN, 42, "cpu"
     for name in ("whole", "broken", "scratch"):

@@ -5,17 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from chosen import chosen
 from lamost_files import CLEAN, WAVE
 from lamost_files import write as write_visit
 
 from stargrav import models
 from stargrav.errors import InputError
 from stargrav.labels import LABELS
-from stargrav.settings import Diffusion, Dncnn
 from stargrav.spectrum import Spectra
 from stargrav.stages import denoiser
 
 PIXELS = 64
+DNCNN = {"dilations": (1, 1), "channels": 4}
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,9 @@ def splits():
 
 @pytest.mark.parametrize("kind", ["prior", "conditional", "dncnn"])
 def test_a_network_is_stored_with_what_it_was_told(kind, splits, tmp_path):
-    sizes = {"channels": (8, 16), "heads": 2, "dncnn": Dncnn(dilations=(1, 1), channels=4)}
-    chosen = Diffusion(pixels=PIXELS, spectra=64, epochs=2, batch_size=32, **sizes)
-    denoiser.write(tmp_path, kind, splits, chosen, accelerator="cpu")
+    sizes = {"channels": (8, 16), "heads": 2, "prediction": "epsilon", "dncnn": DNCNN}
+    settings = chosen("diffusion", pixels=PIXELS, spectra=64, epochs=2, batch_size=32, **sizes)
+    denoiser.write(tmp_path, kind, splits, settings, accelerator="cpu")
     network, facts = models.load(tmp_path), models.read_config(tmp_path)["facts"]
     history = pd.read_csv(tmp_path / denoiser.HISTORY)
     assert np.isfinite(history["valid_loss"]).all() and len(history) == 2
@@ -52,9 +53,9 @@ def test_a_network_is_stored_with_what_it_was_told(kind, splits, tmp_path):
 
 def test_only_the_conditional_network_measures_residuals_from_a_posterior(splits, tmp_path):
     sizes = {"channels": (8, 16), "heads": 2, "prediction": "residual", "axes": 4}
-    chosen = Diffusion(pixels=PIXELS, spectra=64, epochs=1, batch_size=32, **sizes)
+    settings = chosen("diffusion", pixels=PIXELS, spectra=64, epochs=1, batch_size=32, **sizes)
     for kind, expected in (("prior", ("residual", 0)), ("conditional", ("posterior_residual", 3))):
-        denoiser.write(tmp_path / kind, kind, splits, chosen, accelerator="cpu")
+        denoiser.write(tmp_path / kind, kind, splits, settings, accelerator="cpu")
         stored = models.load(tmp_path / kind).config
         assert (stored["prediction"], stored["condition"]) == expected
 
@@ -69,19 +70,20 @@ def test_pairs_of_visits_take_the_place_of_simulated_noise(splits, tmp_path):
         name: replace(spectra, wave=np.linspace(7200, 7400, 2 * PIXELS))
         for name, spectra in splits.items()
     }
-    sizes = {"channels": (8, 16), "heads": 2, "dncnn": Dncnn(dilations=(1, 1), channels=4)}
+    sizes = {"channels": (8, 16), "heads": 2, "axes": 4, "dncnn": DNCNN}
     how = {"pixels": PIXELS, "epochs": 1, "batch_size": 4, "pairs": str(folder), **sizes}
     for kind in ("prior", "conditional", "dncnn"):
         out = tmp_path / kind
         out.mkdir()
-        denoiser.write(out, kind, splits, Diffusion(**how), accelerator="cpu")
+        denoiser.write(out, kind, splits, chosen("diffusion", **how), accelerator="cpu")
         facts = models.read_config(out)["facts"]
         assert facts.get("pairs") == (None if kind == "prior" else str(folder))
     line = np.linspace(7200, 7400, 2 * PIXELS)[-PIXELS:]
     seen = models.load(tmp_path / "conditional").prior.centre.numpy()
     assert np.corrcoef(seen, np.interp(line, WAVE, CLEAN))[0, 1] > 0.95
     with pytest.raises(InputError, match="more than 64"):
-        denoiser.write(out, "dncnn", splits, Diffusion(axes=64, **how), accelerator="cpu")
+        many = chosen("diffusion", **{**how, "axes": 64})
+        denoiser.write(out, "dncnn", splits, many, accelerator="cpu")
 
 
 class Killed(Exception):
@@ -91,10 +93,10 @@ class Killed(Exception):
 def test_samples_are_drawn_as_training_goes_on_whatever_interrupts_it(
     splits, tmp_path, monkeypatch
 ):
-    sizes = {"channels": (8, 16), "heads": 2}
-    chosen = Diffusion(pixels=PIXELS, spectra=64, epochs=5, batch_size=32, **sizes)
+    sizes = {"channels": (8, 16), "heads": 2, "axes": 4}
+    settings = chosen("diffusion", pixels=PIXELS, spectra=64, epochs=5, batch_size=32, **sizes)
     monkeypatch.setattr(denoiser, "EVERY", 2)
-    denoiser.write(tmp_path / "whole", "prior", splits, chosen, accelerator="cpu")
+    denoiser.write(tmp_path / "whole", "prior", splits, settings, accelerator="cpu")
     draw, drawn = denoiser.draw, []
 
     def drawing(*given):
@@ -107,9 +109,9 @@ def test_samples_are_drawn_as_training_goes_on_whatever_interrupts_it(
     (tmp_path / "again").mkdir()
     how = {"accelerator": "cpu", "scratch": tmp_path / "scratch"}
     with pytest.raises(Killed):
-        denoiser.write(tmp_path / "again", "prior", splits, chosen, **how)
+        denoiser.write(tmp_path / "again", "prior", splits, settings, **how)
     assert not list((tmp_path / "again").iterdir())
-    denoiser.write(tmp_path / "again", "prior", splits, chosen, **how)
+    denoiser.write(tmp_path / "again", "prior", splits, settings, **how)
     kept = pd.read_csv(tmp_path / "again" / denoiser.HISTORY)["valid_loss"].argmin() + 1
     figures = {
         path.name: path.read_bytes() for path in (tmp_path / "whole" / denoiser.SAMPLES).iterdir()
