@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -236,6 +237,46 @@ def test_seeds_are_those_of_the_settings(stargrav, seed, told):
     for command in (("simulate", "x.h5", "--n", 3), ("predict", "x.h5")):
         code, _, err = stargrav(*command, "--source", "absent.h5", "--seed", seed)
         assert code == 2 and told in err
+
+
+@pytest.mark.parametrize("kind", ["bits", "booleans"])
+def test_predict_leaves_masked_pixels_out(stargrav, grid, tmp_path, kind):
+    """Whatever stands in them; bits that say nothing bad are left out of account by name."""
+    spectra, masked = tmp_path / "set.h5", tmp_path / "masked.h5"
+    assert stargrav("simulate", spectra, "--n", 4, "--mag", 20, "--source", grid)[0] == 0
+    with h5py.File(spectra, "a") as file:
+        noise = np.random.default_rng(2).standard_normal(file[store.FLUX].shape)
+        file[store.FLUX][...] += noise * file[store.ERROR][...]
+    out = tmp_path / "labels.csv"
+    code, _, err = stargrav("predict", spectra, "--source", grid, "--out", out)
+    assert (code, err) == (0, "")
+    whole = pd.read_csv(out)
+    shutil.copy(spectra, masked)
+    with h5py.File(masked, "a") as file:
+        flux, error = file[store.FLUX], file[store.ERROR]
+        mask = np.zeros(flux.shape, np.uint32)
+        mask[:, ::7], mask[3] = 1 << 3, 1 << 3
+        mask[:, 1::2] |= 1 << 31
+        bad = mask & 8 > 0
+        flux[...] = np.where(bad, np.nan, flux)
+        error[...] = np.where(bad, 0, error)
+        file[store.MASK] = mask if kind == "bits" else ~bad
+    named = ("--mask-bits", "0x8") if kind == "bits" else ()
+    command = ("predict", masked, "--source", grid)
+    code, said, err = stargrav(*command, *named, "--out", out)
+    assert code == 0, err
+    assert f"{bad.mean():.1%} of the pixels are masked" in err
+    found = pd.read_csv(out)
+    assert found.loc[3, list(LABELS)].isna().all() and "1 have too few good pixels" in said
+    known, rest = whole.loc[:2], found.loc[:2]
+    assert (rest["sd_log_g"] > 0.9 * known["sd_log_g"]).all()
+    assert ((rest["log_g"] - known["log_g"]).abs() < known["sd_log_g"]).all()
+    assert rest["chi2"].to_numpy() == pytest.approx(1, abs=0.2)
+    code, _, err = stargrav(*command, "--mask-bits", 0)
+    assert code == 2 and "finite" in err
+    for wrong in ("many", "-3"):
+        code, _, err = stargrav(*command, "--mask-bits", wrong)
+        assert (code, err.count("\n")) == (2, 1) and "--mask-bits" in err
 
 
 def test_predict_tells_files_of_the_same_name_apart(stargrav, grid, tmp_path, monkeypatch):

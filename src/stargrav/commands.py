@@ -83,6 +83,7 @@ def predict(
     out: Path | None,
     velocity: str,
     continuum: int,
+    mask_bits: int,
     add_noise: bool,
     seed: int,
     source: str,
@@ -91,6 +92,7 @@ def predict(
     import pandas as pd
 
     from stargrav.data import store, validate
+    from stargrav.data.measured import read_measured
     from stargrav.data.sources import open_source
     from stargrav.inference.predict import predict as posterior
     from stargrav.observation.simulate import Simulator
@@ -103,14 +105,16 @@ def predict(
     if not isinstance(library, Library):
         raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
     simulator = Simulator(library)
-    measured = {path: store.read_measured(path) for path in files}
-    for path, (wave, _, _) in measured.items():
+    measured = {path: read_measured(path, mask_bits) for path in files}
+    for path, (wave, _, _, masked) in measured.items():
+        if masked:
+            print(f"{path}: {masked:.1%} of the pixels are masked", file=sys.stderr)
         validate.same_wavelengths(wave, simulator.wave, path, store.WAVE)
-    counts = {path: len(flux) for path, (_, flux, _) in measured.items()}
+    counts = {path: len(flux) for path, (_, flux, *_) in measured.items()}
     motions = _motions(counts, simulator, velocity)
     rounds = 2 if velocity == "fit" else 1
     tables = []
-    for path, (_, flux, error) in measured.items():
+    for path, (_, flux, error, _) in measured.items():
         if add_noise:
             rng = np.random.default_rng([seed, len(tables)])
             flux = flux + error * rng.standard_normal(flux.shape)
