@@ -203,6 +203,13 @@ def run(context: click.Context, name: str) -> None:
     help="Of a polynomial that the flux may be off by; 0: its shape is exact.",
 )
 @click.option(
+    "--resolution",
+    type=click.FloatRange(100, 100_000),
+    default=5000.0,
+    show_default=True,
+    help="Of the spectra, lambda / FWHM.",
+)
+@click.option(
     "--mask-bits",
     callback=lambda context, option, text: bits(text),
     metavar="BITS",
@@ -216,6 +223,7 @@ def predict(
     out: Path | None,
     velocity: str,
     continuum: int,
+    resolution: float,
     mask_bits: int,
     add_noise: bool,
     seed: int,
@@ -223,11 +231,12 @@ def predict(
 ) -> None:
     """T_eff, log g, M_H, a_M and C_M of measured spectra, each with its standard deviation.
 
-    FILES are pfsspec HDF5 on the pixels of the PFS medium-resolution red arm. A parameter table is
-    not needed; of one that is there the redshift is used. `--velocity fit` measures velocities
-    within 300 km/s instead (columns `velocity`, `sd_velocity`), and labels allow for their errors.
-    Where the flux calibration is not trusted, `--continuum 3` takes the shape of the flux for
-    known up to a cubic, at the price of T_eff.
+    FILES are pfsspec HDF5, on any pixels within the library (7090 to 8860 A) that follow one
+    another; others are left out. Their noise is taken to be independent from pixel to pixel. A
+    parameter table is not needed; of one that is there the redshift is used. `--velocity fit`
+    measures velocities within 300 km/s instead (columns `velocity`, `sd_velocity`), and labels
+    allow for their errors. Where the flux calibration is not trusted, `--continuum 3` takes the
+    shape of the flux for known up to a cubic, at the price of T_eff.
 
     Bad pixels are those of a mask in the file (dataset/arrays/mask/value: integers with a bit set,
     or false) and those with errors a hundred times the others' or more. Some pipelines set bits
@@ -240,9 +249,11 @@ def predict(
     integral. `edges`: the labels that lean on an edge of the library, beyond which the star may
     lie.
     """
-    from stargrav import commands
+    from stargrav import predictions
 
-    commands.predict(files, out, velocity, continuum, mask_bits, add_noise, seed, source)
+    predictions.predict(
+        files, out, velocity, continuum, resolution, mask_bits, add_noise, seed, source
+    )
 
 
 @cli.command()

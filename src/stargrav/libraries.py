@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stargrav.errors import InputError
-from stargrav.files import hash_tree, require_writable
+from stargrav.files import alone, hash_tree, require_writable
 
 if TYPE_CHECKING:
+    from stargrav.physics.grid import Library
     from stargrav.physics.lines import LineList
 
 _MARGIN = 6.0  # FWHM of the smoothing computed beyond the ends of a spectrum
@@ -80,14 +81,41 @@ def library(
     out = require_writable(out, "OUT", makes_folders=True, inputs=(lines,))
     make = partial(synthesis.Synthesizer, lines=None if lines is None else _listed(lines))
     parts, several = out.with_name(f".{out.name}.parts"), processes or os.cpu_count() or 1
-    made = build_library(NODES[nodes], parts, several, components, make_synthesizer=make)
-    listed = "built in" if lines is None else f"{lines.name} {hash_tree(lines)[:16]}"
-    told = {"nodes": nodes, "lines": listed, "physics": physics_version()}
-    store.write_library(out, made, told)
-    for part in parts.iterdir():
-        part.unlink()
-    parts.rmdir()
+    with alone(parts, f"another command builds {out}; this one waits for it"):
+        made = build_library(NODES[nodes], parts, several, components, make_synthesizer=make)
+        listed = "built in" if lines is None else f"{lines.name} {hash_tree(lines)[:16]}"
+        told = {"nodes": nodes, "lines": listed, "physics": physics_version()}
+        store.write_library(out, made, told)
+        for part in parts.iterdir():
+            part.unlink()
+        parts.rmdir()
     print(f"{out}: {np.prod(made.coefficients.shape[:-1])} spectra, {components} components")
+
+
+def opened(source: str, resolution: float) -> Library:
+    """A library of rest-frame spectra; it is said if it is coarser than what it is to describe.
+
+    Args:
+        source: its file or folder; the built-in one is pulled if absent.
+        resolution: lambda / FWHM of the spectra.
+
+    Raises:
+        InputError: there is none, or it holds observed spectra.
+    """
+    from stargrav import pipeline, settings
+    from stargrav.data.sources import open_source, resolved
+    from stargrav.physics.grid import Library
+
+    path = Path(source)
+    if not path.exists() and source == "data/library.h5":
+        root = pipeline.project_root()
+        path = pipeline.fetch_library(root, settings.load(root / "params.yaml"))
+    found = open_source(path)
+    if not isinstance(found, Library):
+        raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
+    if found.resolution < resolution:
+        print(resolved(source, found.resolution, resolution), file=sys.stderr)
+    return found
 
 
 def import_source(kind: str, path: Path, out: Path, components: int) -> None:

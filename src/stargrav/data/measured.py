@@ -6,6 +6,7 @@ in pfsspec, `Spectrum.get_mask_as_bool`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +18,38 @@ ANY_BIT = -1
 _TELLS_NOTHING = 1e4  # times the largest error of a spectrum: that of a masked pixel
 
 
-def read_measured(
-    path: Path, bits: int = ANY_BIT
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+@dataclass(frozen=True)
+class Measured:
+    """Measured spectra, without labels.
+
+    Attributes:
+        wave: (p,) vacuum wavelengths [Angstrom].
+        flux: (n, p) at any level, float32; in masked pixels the median of the others.
+        error: (n, p) 1 sigma, in the unit of `flux`; in masked pixels so large that they tell
+            nothing.
+        masked: share of pixels that are masked.
+    """
+
+    wave: np.ndarray
+    flux: np.ndarray
+    error: np.ndarray
+    masked: float
+
+    def __len__(self) -> int:
+        return len(self.flux)
+
+    def cut(self, pixels: slice) -> Measured:
+        """The same spectra in some of the pixels."""
+        flux, error = self.flux[:, pixels], self.error[:, pixels]
+        return replace(self, wave=self.wave[pixels], flux=flux, error=error)
+
+
+def read_measured(path: Path, bits: int = ANY_BIT) -> Measured:
     """Measured spectra of a pfsspec file, which needs no labels.
 
     Args:
         path: the file.
         bits: those that make a pixel bad in a mask of integers; if 0, no mask is applied.
-
-    Returns:
-        wavelengths (p,) [Angstrom, vacuum]; flux and error (n, p), in masked pixels the median of
-        the others and an error that tells nothing, whatever the file has there; the share of
-        pixels that are masked.
 
     Raises:
         InputError: the file is not whole, or a value cannot be used.
@@ -47,4 +67,4 @@ def read_measured(
     validate.finite(error, path, ERROR)
     validate.positive(error, path, ERROR)
     validate.positive(np.median(flux, axis=1, keepdims=True), path, f"median of {FLUX}")
-    return wave, flux, error, float(masked.mean())
+    return Measured(wave, flux, error, float(masked.mean()))

@@ -8,7 +8,7 @@ from pathlib import Path
 from stargrav.data import store
 from stargrav.data.dataset import write_dataset
 from stargrav.data.room import require_disk
-from stargrav.data.sources import open_source
+from stargrav.data.sources import open_source, resolved
 from stargrav.data.splits import SPLITS
 from stargrav.observation.instrument import PFS_MR
 from stargrav.observation.simulate import Simulator
@@ -31,7 +31,7 @@ def build(work: Work, out: Path) -> None:
     source = open_source(work.source)
     _require_room(work, source, missing)
     if isinstance(source, Library):
-        print(_resolved(work.source, source.resolution), file=sys.stderr)
+        print(resolved(work.source, source.resolution), file=sys.stderr)
     work.scratch.mkdir(parents=True, exist_ok=True)
     for split in missing:
         write(work, split, work.scratch / f"{split}.h5")
@@ -64,12 +64,6 @@ def write(work: Work, split: str, out: Path, limit: int | None = None) -> None:
     parts = (rows[start : start + BATCH] for start in range(0, len(rows), BATCH))
     batches = ((source.flux[part], source.error[part]) for part in parts)
     store.write_spectra(out, source.wave, batches, stars, {"error": source.error_kind})
-
-
-def _resolved(source: object, resolution: float) -> str:
-    """What is seen of a source's resolution, which of a grid may follow from its points alone."""
-    pfs = PFS_MR.resolution
-    return f"{source}: resolution {resolution:g}, seen at {min(resolution, pfs):g} (PFS: {pfs:g})"
 
 
 def _require_room(work: Work, source: Library | Spectra, missing: list[str]) -> None:
