@@ -24,6 +24,7 @@ ABOVE_ALL = (
     "libraries",
     "page",
     "pipeline",
+    "predictions",
     "report",
     "side_by_side",
     "stages",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from stargrav.errors import InputError
 from stargrav.experiments import registry
 from stargrav.labels import LABELS, from_unit
 from stargrav.observation.doppler import radial_velocity
+from stargrav.observation.view import View, covered
 from stargrav.physics import nodes
 
 STARS = pd.DataFrame([[5000, 4.0, 0.0, 0.0, 0.0]], columns=LABELS)
@@ -164,13 +166,37 @@ def test_a_library_coarser_than_the_instrument_is_named(stargrav, grid, tmp_path
             assert code == 0 and ("resolution 3000" in err and "5000" in err) == said
 
 
-def test_predict_refuses_other_pixels_before_it_starts(stargrav, grid, tmp_path):
+def test_predict_takes_the_pixels_and_the_resolution_of_a_file(stargrav, grid, tmp_path):
+    """Log-spaced, wider than the arm's, of another resolving power, some outside the library."""
+    rng = np.random.default_rng(4)
+    library = open_source(grid)
+    labels = np.array([5000, 3.0, 0, 0, 0]) + rng.uniform(-1, 1, (40, 1)) * [900, 1.8, 0, 0, 0]
+    wave = np.exp(np.linspace(np.log(7060.0), np.log(8900.0), 2000))
+    kept = covered(library, wave)
+    clean = View(library, wave[kept], 2000.0).library.flux_at(torch.from_numpy(labels)).numpy()
+    flux = np.ones((40, len(wave)))
+    flux[:, kept] = clean + 0.02 * rng.standard_normal(clean.shape)
+    stars = pd.DataFrame({"redshift": np.zeros(40)})
+    spectra, out = tmp_path / "low.h5", tmp_path / "labels.csv"
+    store.write_spectra(spectra, wave, [(flux, np.full_like(flux, 0.02))], stars)
+    options = ("--source", grid, "--out", out, "--resolution", 2000)
+    code, _, err = stargrav("predict", spectra, *options)
+    assert code == 0 and f"{len(wave) - clean.shape[1]} of 2000 pixels are outside" in err
+    found = pd.read_csv(out)
+    pulls = (found["log_g"] - labels[:, 1]) / found["sd_log_g"]
+    assert 0.7 < float(np.sqrt((pulls**2).mean())) < 1.35
+    assert found["sd_log_g"].median() < 0.5 and found["chi2"].mean() == pytest.approx(1, abs=0.03)
+
+
+@pytest.mark.parametrize(("change", "told"), [(40.0, "pixel 45"), (-5000.0, "at least 4")])
+def test_predict_refuses_pixels_that_jump_and_others_light(stargrav, grid, tmp_path, change, told):
     spectra, out = tmp_path / "set.h5", tmp_path / "labels.csv"
     assert stargrav("simulate", spectra, "--n", 3, "--source", grid)[0] == 0
     with h5py.File(spectra, "a") as file:
-        file["spectrumdataset/wave"][:] += 0.2
+        file["spectrumdataset/wave"][45 if change > 0 else 0 :] += change
     code, _, err = stargrav("predict", spectra, "--out", out, "--source", grid)
-    assert code == 2 and "pixel 0" in err and not out.exists()
+    assert (code, err.count("\n")) == (2, 1)
+    assert "spectrumdataset/wave" in err and told in err and not out.exists()
 
 
 @pytest.mark.parametrize("command", ["simulate", "synthesize", "library"])
@@ -245,6 +271,46 @@ def test_seeds_are_those_of_the_settings(stargrav, seed, told):
     for command in (("simulate", "x.h5", "--n", 3), ("predict", "x.h5")):
         code, _, err = stargrav(*command, "--source", "absent.h5", "--seed", seed)
         assert code == 2 and told in err
+
+
+@pytest.mark.parametrize("kind", ["bits", "booleans"])
+def test_predict_leaves_masked_pixels_out(stargrav, grid, tmp_path, kind):
+    """Whatever stands in them; bits that say nothing bad are left out of account by name."""
+    spectra, masked = tmp_path / "set.h5", tmp_path / "masked.h5"
+    assert stargrav("simulate", spectra, "--n", 4, "--mag", 20, "--source", grid)[0] == 0
+    with h5py.File(spectra, "a") as file:
+        noise = np.random.default_rng(2).standard_normal(file[store.FLUX].shape)
+        file[store.FLUX][...] += noise * file[store.ERROR][...]
+    out = tmp_path / "labels.csv"
+    code, _, err = stargrav("predict", spectra, "--source", grid, "--out", out)
+    assert (code, err) == (0, "")
+    whole = pd.read_csv(out)
+    shutil.copy(spectra, masked)
+    with h5py.File(masked, "a") as file:
+        flux, error = file[store.FLUX], file[store.ERROR]
+        mask = np.zeros(flux.shape, np.uint32)
+        mask[:, ::7], mask[3] = 1 << 3, 1 << 3
+        mask[:, 1::2] |= 1 << 31
+        bad = mask & 8 > 0
+        flux[...] = np.where(bad, np.nan, flux)
+        error[...] = np.where(bad, 0, error)
+        file[store.MASK] = mask if kind == "bits" else ~bad
+    named = ("--mask-bits", "0x8") if kind == "bits" else ()
+    command = ("predict", masked, "--source", grid)
+    code, said, err = stargrav(*command, *named, "--out", out)
+    assert code == 0, err
+    assert f"{bad.mean():.1%} of the pixels are masked" in err
+    found = pd.read_csv(out)
+    assert found.loc[3, list(LABELS)].isna().all() and "1 have too few good pixels" in said
+    known, rest = whole.loc[:2], found.loc[:2]
+    assert (rest["sd_log_g"] > 0.9 * known["sd_log_g"]).all()
+    assert ((rest["log_g"] - known["log_g"]).abs() < known["sd_log_g"]).all()
+    assert rest["chi2"].to_numpy() == pytest.approx(1, abs=0.2)
+    code, _, err = stargrav(*command, "--mask-bits", 0)
+    assert code == 2 and "finite" in err
+    for wrong in ("many", "-3"):
+        code, _, err = stargrav(*command, "--mask-bits", wrong)
+        assert (code, err.count("\n")) == (2, 1) and "--mask-bits" in err
 
 
 def test_predict_tells_files_of_the_same_name_apart(stargrav, grid, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -72,6 +73,17 @@ NEUTRAL = {
 }
 
 
+@cache
+def named(path):
+    """Names of the modules of stargrav, or of things in them, that a file imports."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stargrav"):
+            name = node.module.removeprefix("stargrav").removeprefix(".")
+            found += [name, *(f"{name}.{alias.name}".strip(".") for alias in node.names)]
+    return [name for name in found if name]
+
+
 def imported(module, seen):
     """Names of the modules of stargrav that a module needs, itself included."""
     path = ROOT / "src" / "stargrav" / Path(*module.split("."))
@@ -81,12 +93,8 @@ def imported(module, seen):
     seen.add(module)
     if module in (*DECLARED, DRAWS) and len(seen) > 1:
         return
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("stargrav"):
-            name = node.module.removeprefix("stargrav").removeprefix(".")
-            for item in [name, *(f"{name}.{alias.name}".strip(".") for alias in node.names)]:
-                if item:
-                    imported(item, seen)
+    for name in named(path):
+        imported(name, seen)
 
 
 def test_stages_depend_on_the_code_that_they_import():

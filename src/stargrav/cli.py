@@ -202,6 +202,19 @@ def run(context: click.Context, name: str) -> None:
     metavar="DEGREE",
     help="Of a polynomial that the flux may be off by; 0: its shape is exact.",
 )
+@click.option(
+    "--resolution",
+    type=click.FloatRange(100, 100_000),
+    default=5000.0,
+    show_default=True,
+    help="Of the spectra, lambda / FWHM.",
+)
+@click.option(
+    "--mask-bits",
+    callback=lambda context, option, text: bits(text),
+    metavar="BITS",
+    help="Bits of a file's mask that make a pixel bad, as 0x1001 or 4097; 0: none. Default: any.",
+)
 @click.option("--add-noise", is_flag=True, help="For what `simulate` wrote, whose flux has none.")
 @SEED
 @click.option("--source", default="data/library.h5", show_default=True)
@@ -210,17 +223,24 @@ def predict(
     out: Path | None,
     velocity: str,
     continuum: int,
+    resolution: float,
+    mask_bits: int,
     add_noise: bool,
     seed: int,
     source: str,
 ) -> None:
     """T_eff, log g, M_H, a_M and C_M of measured spectra, each with its standard deviation.
 
-    FILES are pfsspec HDF5 on the pixels of the PFS medium-resolution red arm. A parameter table is
-    not needed; of one that is there the redshift is used. `--velocity fit` measures velocities
-    within 300 km/s instead (columns `velocity`, `sd_velocity`), and labels allow for their errors.
-    Where the flux calibration is not trusted, `--continuum 3` takes the shape of the flux for
-    known up to a cubic, at the price of T_eff. Bad pixels are given large errors.
+    FILES are pfsspec HDF5, on any pixels within the library (7090 to 8860 A) that follow one
+    another; others are left out. Their noise is taken to be independent from pixel to pixel. A
+    parameter table is not needed; of one that is there the redshift is used. `--velocity fit`
+    measures velocities within 300 km/s instead (columns `velocity`, `sd_velocity`), and labels
+    allow for their errors. Where the flux calibration is not trusted, `--continuum 3` takes the
+    shape of the flux for known up to a cubic, at the price of T_eff.
+
+    Bad pixels are those of a mask in the file (dataset/arrays/mask/value: integers with a bit set,
+    or false) and those with errors a hundred times the others' or more. Some pipelines set bits
+    that say nothing bad; `--mask-bits` names those that do.
 
     The other columns: `chi2`, per degree of freedom; above 1 by more than chance (.02 for a
     spectrum) it says that the library does not describe a spectrum, that its errors are too small,
@@ -229,9 +249,11 @@ def predict(
     integral. `edges`: the labels that lean on an edge of the library, beyond which the star may
     lie.
     """
-    from stargrav import commands
+    from stargrav import predictions
 
-    commands.predict(files, out, velocity, continuum, add_noise, seed, source)
+    predictions.predict(
+        files, out, velocity, continuum, resolution, mask_bits, add_noise, seed, source
+    )
 
 
 @cli.command()
@@ -296,6 +318,21 @@ def report(jobs: int | None, stored: bool) -> None:
     from stargrav import commands
 
     commands.report(jobs, stored)
+
+
+def bits(text: str | None) -> int:
+    """Bits of a mask as they are typed, all of them if nothing is.
+
+    Raises:
+        InputError: something that is no such number.
+    """
+    try:
+        found = -1 if text is None else int(text, 0)
+    except ValueError:
+        found = -2
+    if found < -1:
+        raise InputError("command line", "--mask-bits", repr(text), "a number, as 0x1001 or 4097")
+    return found
 
 
 def overrides(arguments: list[str]) -> dict[str, str]:

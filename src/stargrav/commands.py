@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -14,23 +13,14 @@ import numpy as np
 from stargrav import pipeline, ranks, settings
 from stargrav.dvc_process import RAN, dvc, tell
 from stargrav.errors import InputError, one_of
-from stargrav.files import hash_tree, require_writable, whole_file
+from stargrav.files import hash_tree, require_writable
 from stargrav.stages import MODULES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from stargrav.experiments.spec import Experiment
-    from stargrav.inference.velocity import Motion
-    from stargrav.observation.doppler import Doppler
-    from stargrav.observation.simulate import Simulator
-    from stargrav.physics.grid import Library
     from stargrav.settings import Settings
 
-NO_NOISE = 0.1  # of chi2, where 1 is expected
-MISFIT = 5.0  # standard deviations, from where the labels of a spectrum mean little
 _OWN = 2**40  # stars and noise of a set of the user's are none of the pipeline's
-_ADDED = 2  # nor is noise that is added to a file
 
 
 def simulate(
@@ -47,6 +37,8 @@ def simulate(
     from stargrav.data.dataset import write_dataset
     from stargrav.data.room import require_disk
     from stargrav.inference.velocity import FASTEST
+    from stargrav.libraries import opened
+    from stargrav.observation.instrument import PFS_MR
     from stargrav.observation.simulate import Simulator, draw_stars
     from stargrav.progress import Progress
     from stargrav.stages.dataset import BYTES
@@ -62,7 +54,7 @@ def simulate(
         allowed = f"LO <= HI within {-FASTEST:g} to {FASTEST:g} km/s"
         raise InputError("command line", "--velocity", found, allowed)
     out = require_writable(out, "OUT", makes_folders=True, inputs=(Path(source),))
-    library = _library(source)
+    library = opened(source, PFS_MR.resolution)
     simulator = Simulator(library, error=error)
     pixels = len(simulator.wave)
     require_disk(BYTES * count * pixels, out.parent, f"{count:,} spectra of {pixels} pixels")
@@ -74,96 +66,6 @@ def simulate(
         stars = write_dataset(out, simulator, stars, seed, {"seed": seed}, bar.update)
     snr = f"median SNR {stars['snr'].median():.2f}"
     print(f"{out}: {count} spectra, {pixels} pixels, {snr}")
-
-
-def predict(
-    files: tuple[Path, ...],
-    out: Path | None,
-    velocity: str,
-    continuum: int,
-    add_noise: bool,
-    seed: int,
-    source: str,
-) -> None:
-    """Labels of measured spectra with their standard deviations, as CSV."""
-    import pandas as pd
-
-    from stargrav.data import store, validate
-    from stargrav.inference.predict import predict as posterior
-    from stargrav.observation.simulate import Simulator
-    from stargrav.progress import Progress
-
-    if out is not None:
-        out = require_writable(out, "--out", inputs=(*files, Path(source)))
-    library = _library(source)
-    simulator = Simulator(library)
-    measured = {path: store.read_measured(path) for path in files}
-    for path, (wave, _, _) in measured.items():
-        validate.same_wavelengths(wave, simulator.wave, path, store.WAVE)
-    counts = {path: len(flux) for path, (_, flux, _) in measured.items()}
-    motions = _motions(counts, simulator, velocity)
-    rounds = 2 if velocity == "fit" else 1
-    tables = []
-    for path, (_, flux, error) in measured.items():
-        if add_noise:
-            rng = np.random.default_rng([seed, len(tables), 0, 0, _ADDED])
-            flux = flux + error * rng.standard_normal(flux.shape)
-        how = {"seed": seed, "motion": motions[path], "continuum": continuum}
-        with Progress(total=rounds * len(flux), desc=path.name) as bar:
-            table = posterior(flux, error, simulator.library, progress=bar.update, **how)
-        alike = sum(other.name == path.name for other in measured)
-        table.insert(0, "file", path.name if alike == 1 else str(path))
-        table.insert(1, "row", np.arange(len(table)))
-        tables.append(table)
-    found = pd.concat(tables, ignore_index=True)
-    if found["chi2"].median() < NO_NOISE:
-        hint = "this flux has no noise, as what `simulate` writes; see --add-noise"
-        print(f"chi2 near 0: {hint}", file=sys.stderr)
-    if out is None:
-        print(found.to_csv(index=False, float_format="%.5g"), end="")
-        return
-    with whole_file(out) as aside:
-        found.to_csv(aside, index=False, float_format="%.6g")
-    sd, chi2 = (found[name].median() for name in ("sd_log_g", "chi2"))
-    print(f"{out}: {len(found)} spectra, median sd of log g {sd:.3f}, median chi2 {chi2:.3f}")
-    for what, count in {
-        "have too few good pixels, and no labels": found["log_g"].isna().sum(),
-        "are described better by a mixture than by any star (column misfit)": (
-            found["misfit"] > MISFIT
-        ).sum(),
-        "lean on an edge of the library's log g (column edges)": (
-            found["edges"].fillna("").str.contains("log_g").sum()
-        ),
-    }.items():
-        if count:
-            print(f"{count} {what}")
-
-
-def _motions(
-    counts: Mapping[Path, int], simulator: Simulator, velocity: str
-) -> dict[Path, Motion | Doppler | None]:
-    """What is known of the velocities of files with so many spectra; None where all are at rest.
-
-    Raises:
-        InputError: a redshift is so large that the library has no light for it.
-    """
-    from stargrav.data import store
-    from stargrav.inference.velocity import Motion
-    from stargrav.observation.doppler import radial_velocity
-
-    if velocity == "fit":
-        return dict.fromkeys(counts, simulator.doppler)
-    redshifts = {path: store.read_redshifts(path, count) for path, count in counts.items()}
-    if not any(each.any() for each in redshifts.values()):
-        return dict.fromkeys(counts)
-    found = {}
-    for path, each in redshifts.items():
-        for row in np.flatnonzero(each):
-            if each[row] <= -1 or not simulator.doppler.covered(radial_velocity(each[row])).any():
-                where, allowed = f"redshift, row {row}", "one at which the library has light"
-                raise InputError(path, where, f"{each[row]:g}", allowed)
-        found[path] = Motion(simulator.doppler, radial_velocity(each))
-    return found
 
 
 def stage(name: str, overrides: dict[str, str]) -> None:
@@ -393,20 +295,6 @@ def _sorted_out(experiment: Experiment, overrides: dict[str, str]) -> dict[str, 
     return chosen
 
 
-def _library(source: str) -> Library:
-    """A library of rest-frame spectra; it is said if it is coarser than the instrument."""
-    from stargrav.data.sources import open_source, resolved
-    from stargrav.observation.instrument import PFS_MR
-    from stargrav.physics.grid import Library
-
-    found = open_source(_fetched(source))
-    if not isinstance(found, Library):
-        raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
-    if found.resolution < PFS_MR.resolution:
-        print(resolved(source, found.resolution), file=sys.stderr)
-    return found
-
-
 def _magnitude(text: str) -> tuple[float, float]:
     parts = text.split(",")
     try:
@@ -416,11 +304,3 @@ def _magnitude(text: str) -> tuple[float, float]:
     if len(parts) > 2 or not 10 <= low <= high <= 30:
         raise InputError("command line", "--mag", repr(text), "M or LO,HI, within 10 to 30")
     return low, high
-
-
-def _fetched(source: str) -> Path:
-    path = Path(source)
-    if path.exists() or source != "data/library.h5":
-        return path
-    root = pipeline.project_root()
-    return pipeline.fetch_library(root, settings.load(root / "params.yaml"))

@@ -15,6 +15,7 @@ from stargrav.errors import InputError
 from stargrav.files import alone, hash_tree, require_writable
 
 if TYPE_CHECKING:
+    from stargrav.physics.grid import Library
     from stargrav.physics.lines import LineList
 
 _MARGIN = 6.0  # FWHM of the smoothing computed beyond the ends of a spectrum
@@ -89,6 +90,32 @@ def library(
             part.unlink()
         parts.rmdir()
     print(f"{out}: {np.prod(made.coefficients.shape[:-1])} spectra, {components} components")
+
+
+def opened(source: str, resolution: float) -> Library:
+    """A library of rest-frame spectra; it is said if it is coarser than what it is to describe.
+
+    Args:
+        source: its file or folder; the built-in one is pulled if absent.
+        resolution: lambda / FWHM of the spectra.
+
+    Raises:
+        InputError: there is none, or it holds observed spectra.
+    """
+    from stargrav import pipeline, settings
+    from stargrav.data.sources import open_source, resolved
+    from stargrav.physics.grid import Library
+
+    path = Path(source)
+    if not path.exists() and source == "data/library.h5":
+        root = pipeline.project_root()
+        path = pipeline.fetch_library(root, settings.load(root / "params.yaml"))
+    found = open_source(path)
+    if not isinstance(found, Library):
+        raise InputError(source, "source", "observed spectra", "a library of rest-frame spectra")
+    if found.resolution < resolution:
+        print(resolved(source, found.resolution, resolution), file=sys.stderr)
+    return found
 
 
 def import_source(kind: str, path: Path, out: Path, components: int) -> None:

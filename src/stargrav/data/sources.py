@@ -60,10 +60,11 @@ def open_source(source: str | Path, n_components: int = 60) -> Library | Spectra
     )
 
 
-def resolved(source: object, resolution: float) -> str:
-    """What is seen of a source's resolution, which of a grid may follow from its points alone."""
-    pfs = PFS_MR.resolution
-    return f"{source}: resolution {resolution:g}, seen at {min(resolution, pfs):g} (PFS: {pfs:g})"
+def resolved(source: object, resolution: float, spectra: float = PFS_MR.resolution) -> str:
+    """What is seen of a source's resolution, which of a grid may follow from its points alone,
+    in spectra of another."""
+    seen = min(resolution, spectra)
+    return f"{source}: resolution {resolution:g}, seen at {seen:g} (spectra: {spectra:g})"
 
 
 def read_bosz(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

@@ -29,13 +29,15 @@ from stargrav.physics.grid import Library
 from stargrav.spectrum import AS_GIVEN, Spectra
 
 GRID_LABELS = ("M_H", "T_eff", "log_g", "C_M", "a_M")  # columns of `para` in a grid file
-WAVE, FLUX, ERROR, STARS = (
+WAVE, FLUX, ERROR, MASK, STARS = (
     "spectrumdataset/wave",
     "dataset/arrays/flux/value",
     "dataset/arrays/error/value",
+    "dataset/arrays/mask/value",
     "dataset/params",
 )
 IN_MEMORY = 4 * 2**30  # bytes of a foreign data set that may be held at once
+_NUMBERS, _FLAGS = ("iuf", "numbers"), ("biu", "booleans or integers")  # NumPy's kinds
 _CHUNK = 4096  # spectra checked at a time
 _LEVEL = 1e-3  # by which a median of flux may differ from 1
 _RESOLUTION = "the resolving power, a number above 0"
@@ -248,25 +250,25 @@ def read_spectra(path: Path) -> Spectra:
     return Spectra(wave, flux, error, stars, str(path))
 
 
-def read_measured(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Wavelengths (p,) [Angstrom, vacuum], flux and error (n, p) of a pfsspec file without labels.
+def read_arrays(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """What stands in a pfsspec file, which needs no labels; its values are not checked.
+
+    Returns:
+        wavelengths (p,) [Angstrom, vacuum]; flux, error and, where there is one, mask (n, p).
 
     Raises:
-        InputError: the file is not whole, or a value cannot be used.
+        InputError: the file is not whole, or shapes do not agree.
     """
     with _open(path) as file:
         wave = _get(file, path, WAVE).astype(float).squeeze()
         flux, error = (validate.single(_get(file, path, key)) for key in (FLUX, ERROR))
+        mask = _get(file, path, MASK, _FLAGS) if MASK in file else None
     validate.wavelengths(wave, path, WAVE)
     validate.shape(flux, wave, path, FLUX)
-    if error.shape != flux.shape:
-        raise InputError(path, ERROR, f"shape {error.shape}", f"shape {flux.shape}, as flux")
-    validate.finite(flux, path, FLUX)
-    validate.fill_edges(error)
-    validate.finite(error, path, ERROR)
-    validate.positive(error, path, ERROR)
-    validate.positive(np.median(flux, axis=1, keepdims=True), path, f"median of {FLUX}")
-    return wave, flux, error
+    for key, other in ((ERROR, error), (MASK, mask)):
+        if other is not None and other.shape != flux.shape:
+            raise InputError(path, key, f"shape {other.shape}", f"shape {flux.shape}, as flux")
+    return wave, flux, error, mask
 
 
 def read_redshifts(path: Path, count: int) -> np.ndarray:
@@ -379,17 +381,19 @@ def _put(file: h5py.File, key: str, values: np.ndarray, **attributes: str) -> No
         data.attrs[name] = value
 
 
-def _dataset(file: h5py.File, path: Path, key: str) -> h5py.Dataset:
+def _dataset(
+    file: h5py.File, path: Path, key: str, kinds: tuple[str, str] = _NUMBERS
+) -> h5py.Dataset:
     if not isinstance(file.get(key), h5py.Dataset):
         raise InputError(path, key, "no such data set", "a data set")
     data = file[key]
-    if data.shape is None or data.dtype.kind not in "iuf":
-        raise InputError(path, key, f"values of type {data.dtype}", "numbers")
+    if data.shape is None or data.dtype.kind not in kinds[0]:
+        raise InputError(path, key, f"values of type {data.dtype}", kinds[1])
     return data
 
 
-def _get(file: h5py.File, path: Path, key: str) -> np.ndarray:
-    data = _dataset(file, path, key)
+def _get(file: h5py.File, path: Path, key: str, kinds: tuple[str, str] = _NUMBERS) -> np.ndarray:
+    data = _dataset(file, path, key, kinds)
     with _readable(path):
         return data[()]
 

@@ -9,6 +9,7 @@ import numpy as np
 from stargrav.errors import InputError
 from stargrav.labels import LABELS
 
+_JUMP = 0.1  # of the logarithm of a step
 FEWEST = 4  # wavelengths, for a cubic spline through them
 PLAUSIBLE = {  # K and dex, of any star or brown dwarf
     "T_eff": (500.0, 100_000.0),
@@ -64,6 +65,22 @@ def enough(inside: np.ndarray, low: float, high: float, where: Path | str, field
     if len(inside) < FEWEST:
         found = f"{len(inside)} wavelengths within {low:.1f} to {high:.1f} A"
         raise InputError(where, field, found, f"at least {FEWEST}")
+
+
+def continuous(wave: np.ndarray, where: Path | str, field: str) -> None:
+    """Refuse pixels centred on `wave` (p,) [Angstrom] that do not follow one another.
+
+    Where their distances jump, their widths are not known from their centres.
+
+    Raises:
+        InputError: names the first distance that is other than the one before.
+    """
+    steps = np.diff(wave)
+    jumps = np.flatnonzero(np.abs(np.diff(np.log(steps))) > _JUMP)
+    if len(jumps):
+        i = jumps[0] + 1
+        found = f"{wave[i]:.3f} and {wave[i + 1]:.3f} A after a step of {steps[i - 1]:.3f} A"
+        raise InputError(where, f"{field}, pixel {i + 1}", found, "steps that change slowly")
 
 
 def same_wavelengths(

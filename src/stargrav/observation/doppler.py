@@ -13,7 +13,6 @@ from torch import Tensor
 
 from stargrav.constants import C_KM_S
 from stargrav.errors import InputError
-from stargrav.observation.instrument import Instrument
 from stargrav.observation.transforms import broaden, pixel_edges, stretch
 from stargrav.physics.grid import Library
 
@@ -23,17 +22,18 @@ class Doppler:
 
     Args:
         library: rest-frame spectra.
-        instrument: spectrograph, cut to the pixels that the library covers at rest.
+        wave: (p,) centres of the pixels [Angstrom, vacuum], which the library covers at rest.
+        resolution: lambda / FWHM of the instrument.
     """
 
-    def __init__(self, library: Library, instrument: Instrument) -> None:
+    def __init__(self, library: Library, wave: np.ndarray, resolution: float) -> None:
         self._name = library.name
         self._wave = library.wave.cpu().numpy()
         stack = torch.cat([library.mean[None], library.components]).double().cpu().numpy()
-        seen = broaden(self._wave, stack, library.resolution, instrument.resolution)
+        seen = broaden(self._wave, stack, library.resolution, resolution)
         spline = make_interp_spline(self._wave, seen.T, k=3)
         self._integral = spline.antiderivative()
-        self._edges = pixel_edges(instrument.wave)
+        self._edges = pixel_edges(wave)
 
     def covered(self, velocity: float) -> np.ndarray:
         """Pixels (p,) whose light the library has at a velocity [km/s, away from us]."""

@@ -8,7 +8,6 @@ is added where the spectra are used (`noise.observe`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,8 @@ from stargrav.labels import LABELS, RANGES
 from stargrav.observation.doppler import Doppler, radial_velocity
 from stargrav.observation.instrument import PFS_MR, Instrument
 from stargrav.observation.noise import ERRORS, Conditions, NoiseModel, fixed_noise, observe
-from stargrav.observation.transforms import broaden, resample, stretch
+from stargrav.observation.transforms import stretch
+from stargrav.observation.view import View
 from stargrav.physics.grid import Library
 
 MAGNITUDES = {"mag215": (21.5, 21.5), "mag205_225": (20.5, 22.5)}
@@ -53,7 +53,6 @@ class Simulator:
         if error not in ERRORS:
             raise InputError("simulate", "error", repr(error), " or ".join(ERRORS))
         wave = library.wave.cpu().numpy()
-        self._rest = library
         self.error = error
         self.instrument = instrument.cut(wave[0], wave[-1])
         if not len(self.instrument.wave):
@@ -63,19 +62,14 @@ class Simulator:
                 f"{wave[0]:.1f} to {wave[-1]:.1f} A",
                 f"wavelengths that overlap {instrument.blue} to {instrument.red} A",
             )
-
-        def seen_by(flux: np.ndarray) -> np.ndarray:
-            seen = broaden(wave, flux, library.resolution, instrument.resolution)
-            return resample(wave, seen, self.instrument.wave, conserve=True)
-
-        resolution = min(library.resolution, instrument.resolution)
-        self.library = library.transformed(seen_by, self.instrument.wave, resolution)
+        self._view = View(library, self.instrument.wave, instrument.resolution)
+        self.library = self._view.library
         self.noise = NoiseModel(self.instrument, library.mean.device)
 
-    @cached_property
+    @property
     def doppler(self) -> Doppler:
         """The library as the instrument sees it from stars that move."""
-        return Doppler(self._rest, self.instrument)
+        return self._view.doppler
 
     @property
     def wave(self) -> np.ndarray:

@@ -1,0 +1,60 @@
+"""A library as pixels see it through a line spread function.
+
+Both are linear in the flux and act once, on the mean and the components of the library: on those
+of its own instrument (`simulate`), or on those of a measured file, wherever these lie.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from stargrav.observation.doppler import Doppler
+from stargrav.observation.transforms import broaden, pixel_edges, resample
+from stargrav.physics.grid import Library
+
+
+class View:
+    """A library through pixels at a constant resolving power.
+
+    Args:
+        rest: the library, of spectra at rest.
+        wave: (p,) centres of the pixels [Angstrom, vacuum], all within `covered`.
+        resolution: lambda / FWHM; a library of a lower one is seen as it is.
+
+    Attributes:
+        wave: (p,) the same.
+        library: the library as the pixels see it from stars at rest.
+    """
+
+    def __init__(self, rest: Library, wave: np.ndarray, resolution: float) -> None:
+        own = rest.wave.cpu().numpy()
+
+        def seen(flux: np.ndarray) -> np.ndarray:
+            return resample(own, broaden(own, flux, rest.resolution, resolution), wave, True)
+
+        self.wave = wave
+        self.library = rest.transformed(seen, wave, min(rest.resolution, resolution))
+        self._rest, self._resolution = rest, resolution
+
+    @cached_property
+    def doppler(self) -> Doppler:
+        """The library as the pixels see it from stars that move."""
+        return Doppler(self._rest, self.wave, self._resolution)
+
+
+def covered(library: Library, wave: np.ndarray) -> slice:
+    """The pixels centred on `wave` (p,) [Angstrom], in one piece, whose light a library has.
+
+    They may be none.
+    """
+    low, high = library.wave[[0, -1]].tolist()
+    edges = pixel_edges(wave)
+    inside = np.flatnonzero((edges[:-1] >= low) & (edges[1:] <= high))
+    kept = slice(inside[0], inside[-1] + 1) if len(inside) > 1 else slice(0, 0)
+    if kept.stop and not low <= pixel_edges(wave[kept])[0]:  # that of a pixel at an end is a guess
+        kept = slice(kept.start + 1, kept.stop)
+    if kept.stop and not pixel_edges(wave[kept])[-1] <= high:
+        kept = slice(kept.start, kept.stop - 1)
+    return kept
