@@ -16,13 +16,15 @@ from pathlib import Path
 
 SOCKET = "STARGRAV_WARM_START"  # environment variable: where `serve` listens
 STREAMS = (0, 1, 2)
+IMPORTS = 120  # seconds that they take at most
 
 
 def ask() -> int:
     """Have a fork do what this process was called for."""
     call = {"argv": sys.argv[1:], "environment": dict(os.environ), "folder": str(Path.cwd())}
     with socket.socket(socket.AF_UNIX) as connection:
-        while connection.connect_ex(os.environ[SOCKET]):  # the server still imports
+        until = time.monotonic() + IMPORTS
+        while connection.connect_ex(os.environ[SOCKET]) and time.monotonic() < until:
             time.sleep(0.1)
         socket.send_fds(connection, [json.dumps(call).encode()], STREAMS)
         return (connection.recv(1) or b"\1")[0]
