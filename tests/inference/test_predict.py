@@ -46,6 +46,18 @@ def test_bad_pixels_hardly_count(library, bad):
     assert found["misfit"].std() < 1.3
 
 
+@pytest.mark.parametrize("unit", [1e-21, 1e-17, 1e12])
+def test_the_unit_of_the_flux_is_of_no_importance(library, unit):
+    """Faint stars have 1e-19 erg / s / cm^2 / A, whose square single precision does not hold."""
+    _, flux, error = stars(library, 20, 0.2)
+    error[:, :9] = 1e4
+    known = predict(flux, error, library, points=2**10)
+    found = predict(np.float32(unit) * flux, np.float32(unit) * error, library, points=2**10)
+    for name in ("log_g", "sd_log_g", "chi2"):
+        apart = (found[name] - known[name]).abs() / known["sd_log_g"]
+        assert apart.max() < 0.02, name
+
+
 def test_a_spectrum_without_enough_good_pixels_has_no_labels_and_spoils_no_other(library):
     truth, flux, error = stars(library, 3, 0.1)
     alone = predict(flux[[0, 2]], error[[0, 2]], library, points=2**10)

@@ -61,7 +61,7 @@ def read_measured(path: Path, bits: int = ANY_BIT) -> Measured:
     for row in np.flatnonzero(masked.any(axis=1)):
         good = ~masked[row]
         flux[row, ~good] = np.median(flux[row, good]) if good.any() else 1.0
-        error[row, ~good] = _TELLS_NOTHING * np.fmax.reduce(error[row, good], initial=1.0)
+        error[row, ~good] = _TELLS_NOTHING * (np.fmax.reduce(error[row, good], initial=0.0) or 1.0)
     validate.finite(flux, path, FLUX)
     validate.fill_edges(error)
     validate.finite(error, path, ERROR)

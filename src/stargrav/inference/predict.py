@@ -86,7 +86,8 @@ def predict(
         InputError: no spectrum has enough good pixels.
     """
     emulator = Emulator(library, device, whole=True)
-    measured = [torch.as_tensor(np.array(each), device=device) for each in (flux, error)]
+    unit = np.median(error, axis=1, keepdims=True).astype(float)  # squares of 1e-20 are 0
+    measured = [torch.as_tensor(each / unit, device=device) for each in (flux, error)]
     y, sigma = (each.to(emulator.vectors.dtype) for each in measured)
     if isinstance(motion, Motion):
         sigma = motion.sigma(sigma)
