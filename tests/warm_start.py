@@ -16,15 +16,19 @@ from pathlib import Path
 
 SOCKET = "STARGRAV_WARM_START"  # environment variable: where `serve` listens
 STREAMS = (0, 1, 2)
+IMPORTS = 120  # seconds that they take at most
 
 
 def ask() -> int:
     """Have a fork do what this process was called for."""
     call = {"argv": sys.argv[1:], "environment": dict(os.environ), "folder": str(Path.cwd())}
     with socket.socket(socket.AF_UNIX) as connection:
-        while connection.connect_ex(os.environ[SOCKET]):  # the server still imports
+        until = time.monotonic() + IMPORTS
+        while connection.connect_ex(os.environ[SOCKET]) and time.monotonic() < until:
             time.sleep(0.1)
-        socket.send_fds(connection, [json.dumps(call).encode()], STREAMS)
+        socket.send_fds(connection, [b"\0"], STREAMS)
+        connection.sendall(json.dumps(call).encode())
+        connection.shutdown(socket.SHUT_WR)
         return (connection.recv(1) or b"\1")[0]
 
 
@@ -53,11 +57,12 @@ def serve(path: str) -> None:
 
 
 def _answer(connection: socket.socket) -> int:
-    message, streams, _, _ = socket.recv_fds(connection, 2**20, len(STREAMS))
+    _, streams, _, _ = socket.recv_fds(connection, 1, len(STREAMS))
     for stream, number in zip(streams, STREAMS, strict=True):
         os.dup2(stream, number)
         os.close(stream)
-    call = json.loads(message)
+    with connection.makefile("rb") as sent:
+        call = json.load(sent)
     os.chdir(call["folder"])
     os.environ.clear()
     os.environ.update(call["environment"])

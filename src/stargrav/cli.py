@@ -18,6 +18,7 @@ from stargrav.abandoned import at_work
 from stargrav.dvc_process import MISTAKE, StageError, end_with_caller, tell
 from stargrav.errors import InputError, first_line
 
+ALL_BITS = 2**64 - 1  # of a mask
 FREE_KEYS = {"ignore_unknown_options": True, "allow_extra_args": True}
 COMPONENTS = click.option(
     "--components",
@@ -327,10 +328,10 @@ def bits(text: str | None) -> int:
         InputError: something that is no such number.
     """
     try:
-        found = -1 if text is None else int(text, 0)
+        found = ALL_BITS if text is None else int(text, 0)
     except ValueError:
-        found = -2
-    if found < -1:
+        found = -1
+    if not 0 <= found <= ALL_BITS:
         raise InputError("command line", "--mask-bits", repr(text), "a number, as 0x1001 or 4097")
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stargrav.data.measured import Measured
-    from stargrav.inference.velocity import Motion
-    from stargrav.observation.doppler import Doppler
-    from stargrav.observation.view import View
     from stargrav.physics.grid import Library
 
 NO_NOISE = 0.1  # of chi2, where 1 is expected
@@ -41,28 +39,36 @@ def predict(
 
     from stargrav.data.measured import read_measured
     from stargrav.inference.predict import predict as posterior
+    from stargrav.inference.velocity import Motion
     from stargrav.libraries import opened
+    from stargrav.observation.view import View
     from stargrav.progress import Progress
 
     if out is not None:
         out = require_writable(out, "--out", inputs=(*files, Path(source)))
+    if not np.isfinite(resolution):
+        raise InputError("command line", "--resolution", f"{resolution:g}", "a finite number")
     library = opened(source, resolution)
-    measured = {path: read_measured(path, mask_bits) for path in files}
+    within = partial(_within, library, resolution, velocity)
+    measured = {path: read_measured(path, mask_bits, partial(within, path)) for path in files}
+    known = {} if velocity == "fit" else _velocities(library, measured)
+    rounds, tables, view = 2 if velocity == "fit" else 1, [], None
     for path, spectra in measured.items():
-        measured[path] = _within(library, path, spectra)
-    views = _views(library, {path: spectra.wave for path, spectra in measured.items()}, resolution)
-    counts = {path: len(spectra) for path, spectra in measured.items()}
-    motions = _motions(counts, views, velocity)
-    rounds = 2 if velocity == "fit" else 1
-    tables = []
-    for path, spectra in measured.items():
+        _tell_of_lost(path, spectra)
         flux, error = spectra.flux, spectra.error
         if add_noise:
             rng = np.random.default_rng([seed, len(tables), 0, 0, _ADDED])
             flux = flux + error * rng.standard_normal(flux.shape)
-        how = {"seed": seed, "motion": motions[path], "continuum": continuum}
+        if view is None or not np.array_equal(view.wave, spectra.wave):
+            view = View(library, spectra.wave, resolution)
+        motion = None
+        if velocity == "fit":
+            motion = view.doppler
+        elif known:
+            motion = Motion(view.doppler, known[path])
+        how = {"motion": motion, "continuum": continuum, "usable": spectra.good, "seed": seed}
         with Progress(total=rounds * len(flux), desc=path.name) as bar:
-            table = posterior(flux, error, views[path].library, progress=bar.update, **how)
+            table = posterior(flux, error, view.library, progress=bar.update, **how)
         alike = sum(other.name == path.name for other in measured)
         table.insert(0, "file", path.name if alike == 1 else str(path))
         table.insert(1, "row", np.arange(len(table)))
@@ -91,61 +97,62 @@ def predict(
             print(f"{count} {what}")
 
 
-def _within(library: Library, path: Path, spectra: Measured) -> Measured:
-    """Spectra in the pixels whose light the library has; what is left out is said.
+def _within(
+    library: Library, resolution: float, velocity: str, path: Path, wave: np.ndarray
+) -> slice:
+    """The pixels of a file that the library describes.
 
     Raises:
-        InputError: hardly a pixel is left, or they jump.
+        InputError: they are too few, or their wavelengths jump.
     """
     from stargrav.data import store, validate
+    from stargrav.inference.predict import fewest_pixels
+    from stargrav.inference.velocity import REACH
+    from stargrav.observation.doppler import lit
+    from stargrav.observation.transforms import pixel_edges
     from stargrav.observation.view import covered
 
-    kept, (low, high) = covered(library, spectra.wave), library.wave[[0, -1]].tolist()
-    validate.enough(spectra.wave[kept], low, high, path, store.WAVE)
-    validate.continuous(spectra.wave[kept], path, store.WAVE)
-    found = spectra.cut(kept)
-    if spectra.masked:
-        print(f"{path}: {spectra.masked:.1%} of the pixels are masked", file=sys.stderr)
-    if lost := len(spectra.wave) - len(found.wave):
-        outside = f"{lost} of {len(spectra.wave)} pixels are outside of the library"
-        print(f"{path}: {outside} ({low:.0f} to {high:.0f} A) and left out", file=sys.stderr)
-    return found
+    kept, rest = covered(library, wave, resolution), library.wave.cpu().numpy()
+    count, seen = kept.stop - kept.start, f"within {rest[0]:.0f} to {rest[-1]:.0f} A"
+    if count >= fewest_pixels(library):
+        validate.continuous(wave[kept], path, store.WAVE, first=kept.start)
+        if velocity == "fit":
+            edges, seen = pixel_edges(wave[kept]), f"{seen} at velocities of {REACH:g} km/s"
+            count = int((lit(edges, rest, -REACH) & lit(edges, rest, REACH)).sum())
+    if count < fewest_pixels(library):
+        expected = f"at least {fewest_pixels(library)}"
+        raise InputError(path, store.WAVE, f"{count} pixels {seen}", expected)
+    return kept
 
 
-def _views(
-    library: Library, waves: Mapping[Path, np.ndarray], resolution: float
-) -> dict[Path, View]:
-    """The library as the pixels of each file see it; files on the same pixels share it."""
-    from stargrav.observation.view import View
-
-    made = {wave.tobytes(): wave for wave in waves.values()}
-    seen = {key: View(library, wave, resolution) for key, wave in made.items()}
-    return {path: seen[wave.tobytes()] for path, wave in waves.items()}
-
-
-def _motions(
-    counts: Mapping[Path, int], views: Mapping[Path, View], velocity: str
-) -> dict[Path, Motion | Doppler | None]:
-    """What is known of the velocities of files with so many spectra; None where all are at rest.
+def _velocities(library: Library, measured: Mapping[Path, Measured]) -> dict[Path, np.ndarray]:
+    """Radial velocities [km/s] of each file's spectra; nothing if all are at rest.
 
     Raises:
         InputError: a redshift is so large that the library has no light for it.
     """
     from stargrav.data import store
-    from stargrav.inference.velocity import Motion
-    from stargrav.observation.doppler import radial_velocity
+    from stargrav.observation.doppler import lit, radial_velocity
+    from stargrav.observation.transforms import pixel_edges
 
-    if velocity == "fit":
-        return {path: views[path].doppler for path in counts}
-    redshifts = {path: store.read_redshifts(path, count) for path, count in counts.items()}
+    redshifts = {path: store.read_redshifts(path, len(each)) for path, each in measured.items()}
     if not any(each.any() for each in redshifts.values()):
-        return dict.fromkeys(counts)
-    found = {}
+        return {}
+    rest = library.wave.cpu().numpy()
     for path, each in redshifts.items():
-        doppler = views[path].doppler
+        edges = pixel_edges(measured[path].wave)
         for row in np.flatnonzero(each):
-            if each[row] <= -1 or not doppler.covered(radial_velocity(each[row])).any():
+            if each[row] <= -1 or not lit(edges, rest, radial_velocity(each[row])).any():
                 where, allowed = f"redshift, row {row}", "one at which the library has light"
                 raise InputError(path, where, f"{each[row]:g}", allowed)
-        found[path] = Motion(doppler, radial_velocity(each))
-    return found
+    return {path: radial_velocity(each) for path, each in redshifts.items()}
+
+
+def _tell_of_lost(path: Path, spectra: Measured) -> None:
+    if spectra.left_out:
+        whole = spectra.left_out + len(spectra.wave)
+        outside = f"{spectra.left_out} of {whole} pixels are outside of the library"
+        print(f"{path}: {outside} and left out", file=sys.stderr)
+    if not spectra.good.all():
+        masked = f"{1 - spectra.good.mean():.1%} of the pixels are masked"
+        print(f"{path}: {masked}", file=sys.stderr)

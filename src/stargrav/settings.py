@@ -375,7 +375,9 @@ def _merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
 
 def _from(root: Path, source: str) -> str:
     here = Path(source)
-    return source if here.is_absolute() or not here.exists() else os.path.relpath(here, root)
+    if not source or here.is_absolute() or not here.exists():
+        return source
+    return os.path.relpath(here, root)
 
 
 def _set(tree: dict[str, Any], key: str, text: str) -> None:

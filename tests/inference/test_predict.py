@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from small_library import banded, made_up
@@ -11,6 +12,7 @@ from stargrav.errors import InputError
 from stargrav.inference.emulator import Emulator
 from stargrav.inference.predict import predict
 from stargrav.metrics.calibration import pull_spread, pulls
+from stargrav.observation.view import View, covered
 
 LABELS = ("T_eff", "log_g")
 
@@ -44,6 +46,46 @@ def test_bad_pixels_hardly_count(library, bad):
     assert spread(found, truth) == pytest.approx([1, 1], abs=0.1)
     assert found["chi2"].mean() == pytest.approx(1, abs=0.03)
     assert found["misfit"].std() < 1.3
+
+
+@pytest.mark.parametrize("unit", [1e-21, 1e-17, 1e12])
+def test_the_unit_of_the_flux_is_of_no_importance(library, unit):
+    """Faint stars have 1e-19 erg / s / cm^2 / A, whose square single precision does not hold."""
+    _, flux, error = stars(library, 20, 0.2)
+    error[:, :9] = 1e4
+    known = predict(flux, error, library, points=2**10)
+    found = predict(np.float32(unit) * flux, np.float32(unit) * error, library, points=2**10)
+    for name in ("log_g", "sd_log_g", "chi2"):
+        apart = (found[name] - known[name]).abs() / known["sd_log_g"]
+        assert apart.max() < 0.02, name
+
+
+def test_components_that_pixels_do_not_tell_apart_are_no_obstacle():
+    """Low resolving power makes lines alike, beyond what single precision tells apart."""
+    sharp = made_up((5, 4, 4, 3, 1))
+    wave = sharp.wave.numpy()
+    blurred = View(sharp, wave[covered(sharp, wave, 1000.0)], 1000.0).library
+    vectors = Emulator(blurred, whole=True).vectors
+    assert torch.linalg.cholesky_ex((vectors @ vectors.T).double())[1] > 0
+    truth, flux, error = stars(blurred, 200, 0.005)
+    found = predict(flux, error, blurred, points=2**12)
+    assert spread(found, truth) == pytest.approx([1, 1], abs=0.15)
+
+
+@pytest.mark.parametrize("junk", [1e9, 1e20])
+def test_pixels_that_are_not_usable_tell_nothing_however_many(library, junk):
+    _, flux, error = stars(library, 20, 0.2)
+    usable = np.ones(flux.shape, dtype=bool)
+    usable[:, ::2] = usable[3] = usable[4, 5:] = False
+    found = []
+    for at, level, noise in ((~usable, junk, 0.01), (~usable, 0.0, junk)):
+        flux[at], error[at] = level, noise
+        found.append(predict(flux, error, library, points=2**10, usable=usable))
+    assert found[0].loc[[3, 4]].isna().all(axis=None)
+    assert found[0].drop([3, 4]).notna().all(axis=None)
+    pd.testing.assert_frame_equal(*found)
+    marked = predict(flux, error, library, points=2**10)  # by their errors alone
+    np.testing.assert_allclose(marked["log_g"].drop([3, 4]), found[0]["log_g"].drop([3, 4]))
 
 
 def test_a_spectrum_without_enough_good_pixels_has_no_labels_and_spoils_no_other(library):

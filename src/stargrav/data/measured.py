@@ -6,16 +6,14 @@ in pfsspec, `Spectrum.get_mask_as_bool`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from stargrav.data import validate
 from stargrav.data.store import ERROR, FLUX, read_arrays
-
-ANY_BIT = -1
-_TELLS_NOTHING = 1e4  # times the largest error of a spectrum: that of a masked pixel
 
 
 @dataclass(frozen=True)
@@ -24,47 +22,46 @@ class Measured:
 
     Attributes:
         wave: (p,) vacuum wavelengths [Angstrom].
-        flux: (n, p) at any level, float32; in masked pixels the median of the others.
-        error: (n, p) 1 sigma, in the unit of `flux`; in masked pixels so large that they tell
-            nothing.
-        masked: share of pixels that are masked.
+        flux: (n, p) at any level, float32; 0 in masked pixels.
+        error: (n, p) 1 sigma, in the unit of `flux`; 1 in masked pixels.
+        good: (n, p) pixels that are not masked.
+        left_out: pixels of the file that are not among these.
     """
 
     wave: np.ndarray
     flux: np.ndarray
     error: np.ndarray
-    masked: float
+    good: np.ndarray
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.flux)
 
-    def cut(self, pixels: slice) -> Measured:
-        """The same spectra in some of the pixels."""
-        flux, error = self.flux[:, pixels], self.error[:, pixels]
-        return replace(self, wave=self.wave[pixels], flux=flux, error=error)
 
-
-def read_measured(path: Path, bits: int = ANY_BIT) -> Measured:
+def read_measured(path: Path, bits: int, within: Callable[[np.ndarray], slice]) -> Measured:
     """Measured spectra of a pfsspec file, which needs no labels.
 
     Args:
         path: the file.
         bits: those that make a pixel bad in a mask of integers; if 0, no mask is applied.
+        within: the pixels that are used, by their wavelengths, whatever stands in the others.
 
     Raises:
         InputError: the file is not whole, or a value cannot be used.
     """
     wave, flux, error, mask = read_arrays(path)
-    masked = np.zeros(flux.shape, dtype=bool)
+    kept = within(wave)
+    good = np.ones(flux.shape, dtype=bool)
     if mask is not None and bits:
-        masked = ~mask if mask.dtype == bool else mask.astype(np.int64) & bits != 0
-    for row in np.flatnonzero(masked.any(axis=1)):
-        good = ~masked[row]
-        flux[row, ~good] = np.median(flux[row, good]) if good.any() else 1.0
-        error[row, ~good] = _TELLS_NOTHING * np.fmax.reduce(error[row, good], initial=1.0)
-    validate.finite(flux, path, FLUX)
+        good = mask if mask.dtype == bool else mask.astype(np.uint64) & np.uint64(bits) == 0
+    outside = np.delete(np.arange(len(wave)), kept)
+    good[:, outside] = False
     validate.fill_edges(error)
+    flux, error = np.where(good, flux, np.float32(0)), np.where(good, error, np.float32(1))
+    validate.finite(flux, path, FLUX)
     validate.finite(error, path, ERROR)
     validate.positive(error, path, ERROR)
-    validate.positive(np.median(flux, axis=1, keepdims=True), path, f"median of {FLUX}")
-    return Measured(wave, flux, error, float(masked.mean()))
+    rows = zip(flux, good, strict=True)
+    level = [np.median(row[seen]) if seen.any() else 1.0 for row, seen in rows]
+    validate.positive(np.array(level)[:, None], path, f"median of {FLUX}")
+    return Measured(wave[kept], flux[:, kept], error[:, kept], good[:, kept], len(outside))

@@ -67,20 +67,23 @@ def enough(inside: np.ndarray, low: float, high: float, where: Path | str, field
         raise InputError(where, field, found, f"at least {FEWEST}")
 
 
-def continuous(wave: np.ndarray, where: Path | str, field: str) -> None:
+def continuous(wave: np.ndarray, where: Path | str, field: str, first: int = 0) -> None:
     """Refuse pixels centred on `wave` (p,) [Angstrom] that do not follow one another.
 
     Where their distances jump, their widths are not known from their centres.
 
     Raises:
-        InputError: names the first distance that is other than the one before.
+        InputError: names the first distance that is other than the one before, its pixel counted
+            from `first`.
     """
     steps = np.diff(wave)
     jumps = np.flatnonzero(np.abs(np.diff(np.log(steps))) > _JUMP)
     if len(jumps):
         i = jumps[0] + 1
         found = f"{wave[i]:.3f} and {wave[i + 1]:.3f} A after a step of {steps[i - 1]:.3f} A"
-        raise InputError(where, f"{field}, pixel {i + 1}", found, "steps that change slowly")
+        raise InputError(
+            where, f"{field}, pixel {first + i + 1}", found, "steps that change slowly"
+        )
 
 
 def same_wavelengths(

@@ -26,6 +26,8 @@ from torch import Tensor
 
 from stargrav.inference.emulator import Emulator
 
+_RIDGE = 1e-7  # relative, where components are not told apart
+
 
 class Likelihood:
     """chi^2 of label vectors for some stars, from the pixels once and then from k x k.
@@ -63,7 +65,12 @@ class Likelihood:
             parts = zip(scaled, added / sigma[:, None], strict=True)
             scaled = [without(each, more) for each, more in parts]
         gram = torch.stack([each @ each.T for each in scaled]).double()
-        self.root = torch.linalg.cholesky(gram)
+        self.root, failed = torch.linalg.cholesky_ex(gram)
+        if failed.any():  # pixels tell too few components apart for single precision
+            exact = [each.double() for each in scaled]
+            gram = torch.stack([each @ each.T for each in exact])
+            gram += _RIDGE * torch.diag_embed(gram.diagonal(dim1=1, dim2=2))
+            self.root = torch.linalg.cholesky(gram)
         start = torch.zeros(len(flux), len(basis), dtype=torch.float64, device=flux.device)
         start[:, 0] = 1.0
         for _ in range(2):  # the second time from small residuals: rounding is gone

@@ -39,7 +39,8 @@ from stargrav.physics.grid import Library
 
 _STARS = 256  # whose level is found at a time
 _BEST = 0.02  # share of the pixels whose error a spectrum's others are held against
-_BAD = 100.0  # times that error, from where a pixel does not count
+_BAD = 100.0  # times that error, or a part of it, from where a pixel does not count
+_NOTHING = 1e4  # times that error, which is what such a pixel is given
 _SEEN = 1e-3  # least SNR of the pixel that has most
 _HELD = 0.9  # share of good pixels from where a linear fit tells the level
 _FAR = 0.01  # relative change of the level after which the posterior is found anew, near there
@@ -59,6 +60,7 @@ def predict(
     progress: Callable[[int], object] | None = None,
     motion: Motion | Doppler | None = None,
     continuum: int = 0,
+    usable: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Posterior means and standard deviations of all labels.
 
@@ -74,6 +76,7 @@ def predict(
         progress: told the number of spectra that are done.
         motion: velocities of the n stars, or what they are measured with; at rest if None.
         continuum: degree of a polynomial that the flux may be off by, over which is integrated.
+        usable: (n, p) pixels that are not masked; all of them if None.
 
     Returns:
         one row per spectrum: each label and its standard deviation `sd_<label>` (K, dex), the
@@ -86,29 +89,52 @@ def predict(
         InputError: no spectrum has enough good pixels.
     """
     emulator = Emulator(library, device, whole=True)
-    measured = [torch.as_tensor(np.array(each), device=device) for each in (flux, error)]
+    usable = np.ones(flux.shape, dtype=bool) if usable is None else usable
+    unit = _smallest(error, usable)  # single precision does not hold the square of 1e-20
+    measured = [torch.as_tensor(each / unit, device=device) for each in (flux, error)]
     y, sigma = (each.to(emulator.vectors.dtype) for each in measured)
+    good = torch.as_tensor(usable, device=device)
     if isinstance(motion, Motion):
         sigma = motion.sigma(sigma)
-    good = sigma < _BAD * sigma.quantile(_BEST, dim=1, keepdim=True)
-    told = (y.abs() / sigma).amax(dim=1) > _SEEN  # a dead fibre may have a huge error throughout
-    fewest = 2 * len(emulator.vectors)
-    rows = torch.nonzero(told & (good.sum(dim=1) >= fewest))[:, 0]
+    good = good & (sigma < _BAD) & (sigma > 1 / _BAD)
+    # a dead fibre may have a huge error throughout
+    told = torch.where(good, y.abs() / sigma, 0.0).amax(dim=1) > _SEEN
+    rows = torch.nonzero(told & (good.sum(dim=1) >= fewest_pixels(library)))[:, 0]
     if not len(rows):
-        raise InputError("spectra", "good pixels", "too few in all", f"{fewest} or more in one")
-    y, sigma, good = y[rows], sigma[rows], good[rows]
+        expected = f"{fewest_pixels(library)} or more in one"
+        raise InputError("spectra", "good pixels", "too few in all", expected)
+    y, sigma, good = _blanked(y[rows], sigma[rows], good[rows])
     measuring = isinstance(motion, Doppler)
     if isinstance(motion, Motion):
         motion = motion.of(rows)
     elif measuring:
         motion = _motion(emulator, y, sigma, motion, progress)
         sigma = motion.sigma(sigma)
-        good = good & (sigma < _BAD * sigma.quantile(_BEST, dim=1, keepdim=True))
+        y, sigma, good = _blanked(y, sigma, good & (sigma < _BAD))
     spectra = _Measured(y, sigma, good, motion, _polynomials(continuum, emulator.vectors))
     table = _found(emulator, spectra, (points, seed, least_ess), progress)
     if progress is not None:  # those that are left out, in the measuring of velocities as well
         progress((len(flux) - len(rows)) * (2 if measuring else 1))
     return table.set_axis(rows.tolist()).reindex(range(len(flux)))
+
+
+def fewest_pixels(library: Library) -> int:
+    """Good pixels that a spectrum needs: two for each number of the linear model."""
+    return 2 * (1 + len(library.components))
+
+
+def _smallest(error: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Errors (n, 1), float64, that few of the usable ones are below; 1 where there are none."""
+    count = usable.sum(axis=1, keepdims=True)
+    ranked = np.sort(np.where(usable, error, np.inf), axis=1)
+    found = np.take_along_axis(ranked, (_BEST * np.maximum(count - 1, 0)).astype(int), axis=1)
+    return np.where(count > 0, found, 1.0).astype(float)
+
+
+def _blanked(y: Tensor, sigma: Tensor, good: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Flux and errors whose bad pixels tell nothing, whatever stood there, and which are good."""
+    middle = torch.where(good, y, torch.nan).nanmedian(dim=1, keepdim=True).values
+    return torch.where(good, y, middle), torch.where(good, sigma, _NOTHING), good
 
 
 @dataclass(frozen=True)

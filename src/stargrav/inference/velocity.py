@@ -29,6 +29,7 @@ _STEP = 20.0  # km/s, a third of the line spread function's width
 _FINE = 4.0
 _LEVEL = 0.1  # standard deviation of the level
 _AROUND = 6  # fine steps on either side of the best coarse one
+REACH = FASTEST + _AROUND * _FINE  # km/s, at which the library is asked at most
 _UNSEEN = 1e3  # factor of the error of a pixel whose light the library does not have
 
 

@@ -37,8 +37,7 @@ class Doppler:
 
     def covered(self, velocity: float) -> np.ndarray:
         """Pixels (p,) whose light the library has at a velocity [km/s, away from us]."""
-        rest = self._edges / stretch(velocity)
-        return (rest[:-1] >= self._wave[0]) & (rest[1:] <= self._wave[-1])
+        return lit(self._edges, self._wave, velocity)
 
     def vectors(self, velocity: float) -> Tensor:
         """What the library's mean and components look like at a velocity.
@@ -62,6 +61,13 @@ class Doppler:
         found = np.diff(self._integral(rest), axis=0) / np.diff(rest)[:, None]
         nearest = np.clip(np.arange(len(self._edges) - 1), kept[0], kept[-1]) - kept[0]
         return torch.from_numpy(found[nearest].T.astype(np.float32))
+
+
+def lit(edges: np.ndarray, wave: np.ndarray, velocity: float) -> np.ndarray:
+    """Pixels (p,) with such edges (p + 1,) whose light spectra at rest, on `wave`, have at a
+    velocity [km/s, away from us]."""
+    rest = edges / stretch(velocity)
+    return (rest[:-1] >= wave[0]) & (rest[1:] <= wave[-1])
 
 
 def radial_velocity(redshift: np.ndarray | float) -> np.ndarray | float:

@@ -14,6 +14,9 @@ from stargrav.observation.doppler import Doppler
 from stargrav.observation.transforms import broaden, pixel_edges, resample
 from stargrav.physics.grid import Library
 
+_WINGS = 1.3  # FWHM, three standard deviations
+_FEWEST = 4  # pixels that edges are told from
+
 
 class View:
     """A library through pixels at a constant resolving power.
@@ -44,17 +47,23 @@ class View:
         return Doppler(self._rest, self.wave, self._resolution)
 
 
-def covered(library: Library, wave: np.ndarray) -> slice:
-    """The pixels centred on `wave` (p,) [Angstrom], in one piece, whose light a library has.
+def covered(library: Library, wave: np.ndarray, resolution: float) -> slice:
+    """The pixels, in one piece, whose light a library has with all that is blurred into it.
 
     They may be none.
+
+    Args:
+        library: of spectra at rest.
+        wave: (p,) centres of the pixels [Angstrom].
+        resolution: lambda / FWHM at which they see it.
     """
     low, high = library.wave[[0, -1]].tolist()
+    if resolution < library.resolution:  # the wings of the line spread function
+        low, high = low * (1 + _WINGS / resolution), high * (1 - _WINGS / resolution)
     edges = pixel_edges(wave)
     inside = np.flatnonzero((edges[:-1] >= low) & (edges[1:] <= high))
-    kept = slice(inside[0], inside[-1] + 1) if len(inside) > 1 else slice(0, 0)
-    if kept.stop and not low <= pixel_edges(wave[kept])[0]:  # that of a pixel at an end is a guess
-        kept = slice(kept.start + 1, kept.stop)
-    if kept.stop and not pixel_edges(wave[kept])[-1] <= high:
-        kept = slice(kept.start, kept.stop - 1)
-    return kept
+    if len(inside) < _FEWEST:
+        return slice(0, 0)
+    first, last = inside[0], inside[-1] + 1
+    at_ends = pixel_edges(wave[first:last])  # of which the two outermost are guesses
+    return slice(int(first + (at_ends[0] < low)), int(last - (at_ends[-1] > high)))
