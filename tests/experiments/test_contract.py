@@ -161,7 +161,7 @@ def test_log_g_is_measured_by_its_limit_as_well(name, quick):
 
 
 # run three times; of the others the second run has other labels
-REPEATED = ("encoder_mlp", "global_tower", "multitask", "conditional_ddpm", "sampled_posterior")
+REPEATED = ("encoder_mlp", "global_tower", "multitask", "sampled_posterior")
 TIMES = {SECONDS, "times.png"}  # hold seconds
 OF_LABELS = {"model", "history.csv"}  # of those of training and valid stars
 
