@@ -70,6 +70,7 @@ def test_components_that_pixels_do_not_tell_apart_are_no_obstacle():
     truth, flux, error = stars(blurred, 200, 0.005)
     found = predict(flux, error, blurred, points=2**12)
     assert spread(found, truth) == pytest.approx([1, 1], abs=0.15)
+    assert found["chi2"].mean() == pytest.approx(1, abs=0.03)
 
 
 @pytest.mark.parametrize("junk", [1e9, 1e20])
