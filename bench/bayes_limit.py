@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -119,8 +120,8 @@ def main() -> None:
         parts.append(integrator(noisy.to(chosen.device), sigma.to(chosen.device), truth))
         wall += time.perf_counter() - begin[0]
         cpu += time.process_time() - begin[1]
-    fields = ("mean", "sd", "ess", "refined", "rank")
-    found = Posterior(*(np.concatenate([getattr(p, name) for p in parts]) for name in fields))
+    names = [field.name for field in fields(Posterior)]
+    found = Posterior(*(np.concatenate([getattr(p, name) for p in parts]) for name in names))
     print(
         f"{chosen.stars:,} stars, {chosen.magnitude}, noise level {chosen.noise_level:g}, errors "
         f"of {chosen.errors}: {wall:.0f} s wall, {cpu:.0f} s of processor on {chosen.threads} "
