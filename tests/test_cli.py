@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from stargrav import cli, libraries
+from stargrav import cli, libraries, side_by_side
 from stargrav.data import room, store
 from stargrav.data.sources import open_source
 from stargrav.data.splits import draw_splits
@@ -319,6 +319,17 @@ def test_predict_leaves_masked_pixels_out(stargrav, grid, tmp_path, kind):
     for wrong in ("many", "-3", "0x10000000000000000"):
         code, _, err = stargrav(*command, "--mask-bits", wrong)
         assert (code, err.count("\n")) == (2, 1) and "--mask-bits" in err
+
+
+@pytest.mark.parametrize("command", [("report",), ("programme", "towers")])
+def test_pages_and_programmes_are_made_so_many_stages_at_a_time(stargrav, monkeypatch, command):
+    made = []
+    monkeypatch.setattr(side_by_side, "make", lambda root, *asked: made.append(asked) or set())
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    stargrav(*command, "--jobs", 2)
+    targets, jobs = made[0]
+    own = [e.stage for e in registry().values() if e.programme == command[-1]]
+    assert (sorted(targets), jobs) == (sorted(own) or ["report"], 2)
 
 
 def test_predict_tells_files_of_the_same_name_apart(stargrav, grid, tmp_path, monkeypatch):

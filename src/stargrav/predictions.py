@@ -15,6 +15,8 @@ from stargrav.files import require_writable, whole_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
     from stargrav.data.measured import Measured
     from stargrav.physics.grid import Library
 
@@ -73,7 +75,11 @@ def predict(
         table.insert(0, "file", path.name if alike == 1 else str(path))
         table.insert(1, "row", np.arange(len(table)))
         tables.append(table)
-    found = pd.concat(tables, ignore_index=True)
+    _show(pd.concat(tables, ignore_index=True), out)
+
+
+def _show(found: pd.DataFrame, out: Path | None) -> None:
+    """Write the labels, or print them if there is no place, and say what stands out."""
     if found["chi2"].median() < NO_NOISE:
         hint = "this flux has no noise, as what `simulate` writes; see --add-noise"
         print(f"chi2 near 0: {hint}", file=sys.stderr)

@@ -32,7 +32,7 @@ class Measured:
     flux: np.ndarray
     error: np.ndarray
     good: np.ndarray
-    left_out: int = 0
+    left_out: int
 
     def __len__(self) -> int:
         return len(self.flux)

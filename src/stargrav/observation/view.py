@@ -23,7 +23,8 @@ class View:
 
     Args:
         rest: the library, of spectra at rest.
-        wave: (p,) centres of the pixels [Angstrom, vacuum], all within `covered`.
+        wave: (p,) centres of the pixels [Angstrom, vacuum], whose edges the library reaches;
+            those outside of `covered` see its last value blurred in.
         resolution: lambda / FWHM; a library of a lower one is seen as it is.
 
     Attributes:
