@@ -341,6 +341,21 @@ def test_predict_tells_files_of_the_same_name_apart(stargrav, grid, tmp_path, mo
     assert code == 0 and pd.read_csv("l.csv")["file"].tolist() == ["a/x.h5", "b/x.h5", "y.h5"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("predict", "x.h5", "--velocity", "foo"), "--velocity"),
+        (("predict", "x.h5", "--continuum", 99), "--continuum"),
+        (("simulate",), "OUT"),
+        (("nonsense",), "nonsense"),
+    ],
+)
+def test_a_mistyped_command_line_gets_one_line(stargrav, arguments, named):
+    code, out, err = stargrav(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: ") and named in err and "--help" in err
+
+
 def test_help_explains_errors_and_the_columns_of_predict(stargrav):
     text = " ".join(stargrav("simulate", "--help")[1].split())
     assert "default: noiseless]" in text and "1-sigma errors: of" in text

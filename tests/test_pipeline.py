@@ -309,7 +309,8 @@ def test_pages_of_the_results_at_hand_run_nothing(built):
     before, whole_page = lock.read_bytes(), page.read_bytes()
     result.rename(result.with_name("elsewhere"))
     try:
-        built.run("stargrav", "report", "--stored")
+        told = built.run("stargrav", "report", "--stored")
+        assert "1 of " in told and "dvc pull --allow-missing" in told
         assert "said about: `encoder_mlp` (" in page.read_text() and not result.exists()
     finally:
         result.with_name("elsewhere").rename(result)

@@ -246,9 +246,9 @@ def predict(
     The other columns: `chi2`, per degree of freedom; above 1 by more than chance (.02 for a
     spectrum) it says that the library does not describe a spectrum, that its errors are too small,
     or that its velocity is another. `misfit`: by how many standard deviations the reported
-    labels fit worse than the library's components do. `ess`: the effective sample size of the
-    integral. `edges`: the labels that lean on an edge of the library, beyond which the star may
-    lie.
+    labels fit worse than the library's components do: -0.5 to 0.9 for half of its own stars.
+    `ess`: the effective sample size of the integral. `edges`: the labels that lean on an edge of
+    the library, beyond which the star may lie.
     """
     from stargrav import predictions
 
@@ -382,8 +382,13 @@ def main() -> None:
     except StageError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        about = f" (see {context.command_path} --help)" if context else ""
+        click.echo(f"error: {error.format_message()}{about}", err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; run again to go on from here", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -174,7 +175,7 @@ def _run_by_dvc(root: Path, experiment: Experiment, chosen: Settings, uri: str) 
     if target in dvc(root, "repro", "--pull", target):
         return
     graph = pipeline.stages(root)
-    print(f"{target}: up to date; the stored result is shown", flush=True)
+    print(f"{target}: up to date; the stored result is shown, nothing is trained", flush=True)
     folders = {need: root / graph[need].out for need in graph[target].needs}
     hashes = pipeline.hashes(root, graph[target], folders)
     out = root / graph[target].out
@@ -269,6 +270,7 @@ def programme(name: str, jobs: int | None) -> None:
 def report(jobs: int | None, stored: bool = False) -> None:
     """The verdict page, after all that stands in it unless what is stored is to do."""
     from stargrav import side_by_side
+    from stargrav.experiments import registry
     from stargrav.report import write_report
 
     root = pipeline.project_root()
@@ -276,8 +278,13 @@ def report(jobs: int | None, stored: bool = False) -> None:
         side_by_side.make(root, ["report"], jobs)
         return
     page = root / "docs" / "results.md"
-    write_report(root / "artifacts" / "experiments", page)
+    write_report(root / pipeline.RESULTS, page)
     print(f"written: {page}, {page.with_suffix('.html')}")
+    known = registry()
+    if without := sum(not (root / pipeline.RESULTS / name).is_dir() for name in known):
+        left_out = f"{without} of {len(known)} experiments have no result here and are left out"
+        hint = "`dvc pull --allow-missing` brings those that the repository holds"
+        print(f"{left_out}; {hint}", file=sys.stderr)
 
 
 def _sorted_out(experiment: Experiment, overrides: dict[str, str]) -> dict[str, str]:
