@@ -294,7 +294,11 @@ def _levels(emulator: Emulator, spectra: _Measured) -> tuple[Tensor, Tensor]:
         shown = None if part.motion is None else vectors
         best = Likelihood(emulator, y, s, vectors=shown, added=added).best.to(y.dtype)
         fit = modelled(best, vectors)
-        chi2 = (_beside(y / s, vectors, added, s).square() * part.good).sum(dim=1)
+        fitted = vectors.expand(len(y), *vectors.shape[-2:])
+        if added is not None:
+            fitted = torch.cat([fitted, added], dim=1)
+        # each of them takes a degree of freedom, however alike pixels make them
+        chi2 = (_least((y / s).double(), fitted, s).square() * part.good).sum(dim=1)
         held = part.good.double().mean(dim=1) > _HELD
         found.append((scale[:, 0] * torch.where(held, median(fit), 1.0), chi2))
     level, chi2 = (torch.cat(part) for part in zip(*found, strict=True))
@@ -320,25 +324,12 @@ def _of_labels(
     return level, chi2
 
 
-def _beside(whitened: Tensor, vectors: Tensor, added: Tensor | None, sigma: Tensor) -> Tensor:
-    """Whitened spectra (n, p) less the best of a library, float64.
-
-    Each direction of the fit takes a degree of freedom, however alike few pixels or a low
-    resolving power make the vectors, (1 + k, p) or (n, 1 + k, p).
-    """
-    every = vectors.expand(len(whitened), *vectors.shape[-2:])
-    if added is not None:
-        every = torch.cat([every, added], dim=1)
-    parts = zip(whitened.double(), every, sigma, strict=True)
-    return torch.cat([without(each[None], shown / s) for each, shown, s in parts])
-
-
 def _least(whitened: Tensor, added: Tensor | None, sigma: Tensor) -> Tensor:
     """Whitened spectra (n, p) less the best of what may have been added, (n, m, p) unwhitened."""
     if added is None:
         return whitened
-    parts = zip(whitened, added / sigma[:, None], strict=True)
-    return torch.stack([without(each[None], more)[0] for each, more in parts])
+    parts = zip(whitened, added, sigma, strict=True)
+    return torch.cat([without(each[None], more / s) for each, more, s in parts])
 
 
 def _level(flux: Tensor, model: Tensor, sigma: Tensor) -> Tensor:
